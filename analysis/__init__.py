@@ -1,0 +1,1 @@
+"""Reads what studies leave behind: fronts, pictures, reports. Runs without torch."""

@@ -1,0 +1,1 @@
+"""What one trial does: an unlearning fine-tune that reports at each rung."""
