@@ -1,0 +1,41 @@
+"""Why a trial cannot go on, in words that survive the way from a worker to the driver."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal, get_args
+
+Reason = Literal["diverged", "degenerate", "out of memory", "corrupt checkpoint", "error"]
+REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+
+_STAMP = re.compile(r"TrialFailure\[([a-z ]+)\]")
+_MEMORY = ("OutOfMemoryError", "out of memory", "MemoryError", "OOM")
+
+
+class TrialFailure(RuntimeError):  # noqa: N818  (the name is part of the design)
+    """Ends one trial with a reason; the study goes on.
+
+    The message starts with ``TrialFailure[<reason>]: ``, so that :func:`failure_reason` can read the reason off any
+    traceback that contains it.
+
+    Raises:
+        ValueError: the reason is none of :data:`REASONS`.
+    """
+
+    def __init__(self, reason: Reason, detail: str = "") -> None:
+        if reason not in REASONS:
+            raise ValueError(f"a failure's reason must be one of {', '.join(REASONS)}, but got {reason!r}")
+        super().__init__(reason, detail)  # the arguments, so that the exception can be pickled
+        self.reason: Reason = reason
+        self.detail = detail
+
+    def __str__(self) -> str:
+        return f"TrialFailure[{self.reason}]: {self.detail}".rstrip()
+
+
+def failure_reason(text: str) -> Reason:
+    """The reason in an error's text: the last stamp of a TrialFailure, else memory, else ``error``."""
+    stamps = [reason for found in _STAMP.findall(text) for reason in REASONS if reason == found]
+    if stamps:
+        return stamps[-1]
+    return "out of memory" if any(word in text for word in _MEMORY) else "error"
