@@ -1,0 +1,230 @@
+"""``reports.csv`` and ``trials.csv``: what a study acknowledged, on disk before anybody is told.
+
+A report is appended and synced when it arrives; the first one of a (trial, step) stays, so that whatever is replayed
+after a crash changes nothing. :meth:`Records.finalize` sorts both files, after which the same seed gives the same bytes
+of ``reports.csv``.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from tuning.constraints import violation
+from tuning.files import StudyFiles, csv_cell, csv_text, write_csv_atomic
+from tuning.goals import Constraint
+
+logger = logging.getLogger(__name__)
+
+IDENTITY: Final = ("trial_id", "method", "step", "rung", "repeat", "seed", "forget_image")
+VERDICT: Final = ("feasible", "violation", "candidate")
+OUTCOME: Final = ("trial_id", "state", "reason", "method")
+TEXT: Final = ("trial_id", "method", "forget_image", "state", "reason", "mlflow_run_id")
+
+
+class TrialState(StrEnum):
+    """What became of a trial: one that the scheduler stopped is COMPLETE, one that the study's end cut off STOPPED."""
+
+    RUNNING = "RUNNING"
+    COMPLETE = "COMPLETE"
+    FAIL = "FAIL"
+    STOPPED = "STOPPED"
+
+
+class RecordsError(RuntimeError):
+    """A file of records is not what this study writes."""
+
+
+class Records:
+    """The reports and trials of one study, in memory and in its files.
+
+    Args:
+        files: the study's paths.
+        parameters: union of all spaces' parameters, in the order of their columns.
+        metrics: metrics of a report, in the order of their columns.
+        constraints: bounds that decide ``feasible`` and ``violation``.
+        baseline: metric → value of the untouched model.
+
+    Raises:
+        RecordsError: a file on disk has other columns, or a damaged row that is not its last.
+    """
+
+    def __init__(
+        self,
+        files: StudyFiles,
+        *,
+        parameters: Sequence[str],
+        metrics: Sequence[str],
+        constraints: Sequence[Constraint],
+        baseline: Mapping[str, float],
+    ) -> None:
+        measured = [name + suffix for name in metrics for suffix in ("", "_stderr", "_num")]
+        self.files = files
+        self.parameters = tuple(parameters)
+        self.report_columns = (*IDENTITY, *parameters, *measured, *VERDICT)
+        self.trial_columns = (*OUTCOME, *parameters, "seed", "seconds", "mlflow_run_id")
+        self._constraints, self._baseline = tuple(constraints), dict(baseline)
+        self._reports = {(row["trial_id"], int(row["step"])): row for row in _read(files.reports, self.report_columns)}
+        self._trials = {row["trial_id"]: row for row in _read(files.trials, self.trial_columns)}
+
+    def add_report(self, report: Mapping[str, Any]) -> dict[str, Any] | None:
+        """Keep one report for good; on return it is on disk.
+
+        Args:
+            report: flat; the identity, parameters and metrics are taken, what has no column is left out. ``candidate``
+                is True where it does not say otherwise.
+
+        Returns:
+            The report with ``feasible``, ``violation`` and ``candidate``, or None where this (trial, step) is known.
+
+        Raises:
+            OSError: the report could not be written; nothing of it is left in the file.
+        """
+        key = (str(report["trial_id"]), int(report["step"]))
+        if key in self._reports:
+            return None
+        excess = violation(report, self._constraints, self._baseline)
+        verdict = {"feasible": excess == 0.0, "violation": excess, "candidate": bool(report.get("candidate", True))}
+        judged = {**report, **verdict}
+        row = _cells(self.report_columns, judged)
+        self._append(row)
+        self._reports[key] = row
+        return judged
+
+    def start_trial(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """A trial runs, for the first time or again."""
+        self._put(trial_id, config, state=TrialState.RUNNING, reason="")
+
+    def end_trial(
+        self,
+        trial_id: str,
+        config: Mapping[str, Any],
+        state: TrialState,
+        reason: str = "",
+        seconds: float | None = None,
+    ) -> None:
+        """A trial ended, also one that never started; ``seconds`` is the worker's time in it."""
+        self._put(trial_id, config, state=state, reason=reason, seconds=seconds)
+
+    def finalize(self, run_ids: Mapping[str, str] | None = None) -> None:
+        """Sort both files and write them anew, with the MLflow run ids known by now (trial id → run id)."""
+        for trial_id, run_id in (run_ids or {}).items():
+            if trial_id in self._trials:
+                self._trials[trial_id]["mlflow_run_id"] = run_id
+        self._reports = dict(sorted(self._reports.items(), key=lambda item: (len(item[0][0]), item[0])))
+        write_csv_atomic(self.files.reports, self.report_columns, self._reports.values())
+        self._write_trials()
+
+    @property
+    def states(self) -> dict[str, TrialState]:
+        """trial id → state, in order of the ids."""
+        return {row["trial_id"]: TrialState(row["state"]) for row in self._sorted_trials()}
+
+    def steps(self, trial_id: str) -> list[int]:
+        """The steps at which a trial reported, rising."""
+        return sorted(step for name, step in self._reports if name == trial_id)
+
+    def reports_frame(self) -> pd.DataFrame:
+        """All reports as :func:`read_table` would read them off the file."""
+        return _frame(self.report_columns, self._reports.values())
+
+    def trials_frame(self) -> pd.DataFrame:
+        """All trials as :func:`read_table` would read them off the file."""
+        return _frame(self.trial_columns, self._sorted_trials())
+
+    def _put(self, trial_id: str, config: Mapping[str, Any], **outcome: Any) -> None:
+        known = self._trials.get(trial_id, {"trial_id": trial_id})
+        given = {name: config[name] for name in ("method", "seed", *self.parameters) if config.get(name) is not None}
+        new = {name: value for name, value in outcome.items() if value is not None}
+        row = {**dict.fromkeys(self.trial_columns, ""), **known, **_cells(self.trial_columns, given | new, blank=False)}
+        if row != known:
+            self._trials[trial_id] = row
+            self._write_trials()
+
+    def _write_trials(self) -> None:
+        write_csv_atomic(self.files.trials, self.trial_columns, self._sorted_trials())
+
+    def _sorted_trials(self) -> list[dict[str, str]]:
+        return sorted(self._trials.values(), key=lambda row: (len(row["trial_id"]), row["trial_id"]))
+
+    def _append(self, row: Mapping[str, str]) -> None:
+        if not self.files.reports.exists():
+            write_csv_atomic(self.files.reports, self.report_columns, [])
+        size = self.files.reports.stat().st_size
+        try:
+            with self.files.reports.open("a", encoding="utf-8", newline="") as stream:
+                stream.write(csv_text(self.report_columns, [row], header=False))
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError:
+            os.truncate(self.files.reports, size)  # shrinking works on a full disk
+            raise
+
+
+def read_table(path: Path) -> pd.DataFrame:
+    """``reports.csv`` or ``trials.csv`` with ids as text; a last row torn by a crash is left out.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+    header, rows = _parse(path.read_text(encoding="utf-8", errors="replace"), path)
+    return _frame(header, rows)
+
+
+def _cells(columns: Iterable[str], values: Mapping[str, Any], *, blank: bool = True) -> dict[str, str]:
+    return {name: csv_cell(values.get(name)) for name in columns if blank or name in values}
+
+
+def _frame(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
+    """Rows of cells as typed columns: the same values whether they come from memory or from the file."""
+    text = {name: str for name in TEXT if name in columns}
+    frame = pd.read_csv(
+        io.StringIO(csv_text(columns, rows, header=True)),
+        dtype=text,
+        keep_default_na=False,
+        na_values={name: ["", "nan"] for name in columns if name not in text},
+        float_precision="round_trip",
+    )
+    return frame.astype({name: bool for name in ("feasible", "candidate") if name in columns})
+
+
+def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """The rows of a file this study wrote earlier; a torn last row is cut off the file too."""
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8", errors="replace")
+    header, rows = _parse(text, path)
+    if header and header != list(columns):
+        raise RecordsError(
+            f"{path} must have the columns {', '.join(columns)}, but has {', '.join(header)}; resume with the "
+            "parameters and metrics that the study was started with, or give the new study another name"
+        )
+    whole = csv_text(columns, rows, header=True)
+    if whole != text:
+        write_csv_atomic(path, columns, rows)
+    return rows
+
+
+def _parse(text: str, path: Path) -> tuple[list[str], list[dict[str, str]]]:
+    """Header and rows. The last row is dropped where its line end or a cell is missing: it was never acknowledged."""
+    lines = list(csv.reader(io.StringIO(text, newline="")))
+    if not lines or (len(lines) == 1 and not text.endswith("\n")):
+        return [], []
+    header, rows = lines[0], lines[1:]
+    if rows and (not text.endswith("\n") or len(rows[-1]) != len(header)):
+        logger.warning("%s: dropped the last row, which was torn when its writer stopped: %r", path, rows.pop())
+    for number, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise RecordsError(
+                f"every row of {path} must have {len(header)} cells, but row {number} has {len(row)}; "
+                "repair that row, or remove it"
+            )
+    return header, [dict(zip(header, row, strict=True)) for row in rows]
