@@ -1,0 +1,162 @@
+"""A study's configuration: study file and flags in, one frozen `StudyConfig` or everything that is wrong with it out.
+
+Layers, each over the one before: the defaults of the fields; when resuming, the ``study.yaml`` that the study left; the
+study file; the flags. Nothing is written and nothing started here, and no engine is imported.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tuning import checks, paths
+from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
+from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
+from tuning.problems import ConfigError, Problem
+from tuning.schema import StudyConfig, is_remote
+from tuning.studyfile import field_problems, from_yaml, merged, missing_field, read_mapping, to_yaml, unknown_key
+
+__all__ = [
+    "ConfigError",
+    "Constraint",
+    "Objective",
+    "Options",
+    "Problem",
+    "StudyConfig",
+    "from_yaml",
+    "load_config",
+    "parse_constraint",
+    "parse_objective",
+    "render",
+    "to_yaml",
+]
+
+FREE_ON_RESUME = frozenset(
+    {
+        "num_trials",
+        "time_budget",
+        "max_concurrent_trials",
+        "cpus_per_trial",
+        "gpus_per_trial",
+        "address",
+        "storage_path",
+        "mlflow_tracking_uri",
+        "optuna_storage",
+    }
+)
+"""Fields that a resumed study may change: how much is run and where, not what is measured."""
+
+_OF_THE_MODEL = ("model", "retain", "forget")
+_COMPANIONS = {"retrained_model": _OF_THE_MODEL, "unseen": ("model", "retain")}
+"""Optional files that lose their meaning when a flag replaces one of these fields."""
+
+
+def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
+    """The configuration and options that a command line asks for.
+
+    Args:
+        argv: the words after the command's name.
+
+    Returns:
+        The validated configuration, its paths absolute, and the options.
+
+    Raises:
+        ConfigError: with every problem there is.
+        SystemExit: ``--help`` was asked for and printed.
+    """
+    flags, options, problems = parse_flags(argv)
+    base, recorded = _layers(flags, options, problems)
+    values = _valid_values(merged(_without_companions(base, flags), flags), problems)
+    values = checks.resolved_paths(values)
+    problems += checks.problems_of(values, checks.RELATIONS)
+    problems += checks.problems_of(values, checks.FILES)
+    if "name" in values and not paths.name_problems(values["name"]) and "storage_path" in values:
+        problems += paths.study_problems(values["storage_path"], values["name"], options.resume)
+    if recorded is not None:
+        problems += _changed(values, recorded)
+    if problems:
+        raise ConfigError(problems)
+    return StudyConfig(**values), options
+
+
+def _layers(
+    flags: Mapping[str, Any], options: Options, problems: list[Problem]
+) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """What the flags are laid over, and what the study that is resumed was started with."""
+    file: dict[str, Any] = {}
+    recorded: dict[str, Any] | None = None
+    if options.study is not None or not options.resume or "name" not in flags:
+        file = _read(paths.resolve_input(options.study or DEFAULT_STUDY), problems)
+    if options.resume:
+        where = {**file, **flags}
+        recorded = _recorded(where.get("storage_path"), where.get("name"), problems)
+    return merged(recorded or {}, file if options.study is not None or recorded is None else {}), recorded
+
+
+def _read(path: str, problems: list[Problem]) -> dict[str, Any]:
+    try:
+        return read_mapping(Path(path))
+    except ConfigError as error:
+        problems.extend(error.problems)
+        return {}
+
+
+def _recorded(storage_path: object, name: object, problems: list[Problem]) -> dict[str, Any] | None:
+    """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports."""
+    storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
+    if is_remote(storage) or not isinstance(name, str) or paths.name_problems(name):
+        return None
+    file = paths.absolute(storage) / name / paths.STUDY_FILE
+    return {**_read(str(file), problems), "storage_path": storage} if file.is_file() else None
+
+
+def _without_companions(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` without the retrained model and unseen images of another model or image than the flags name."""
+    stale = {name for name, fields in _COMPANIONS.items() if any(field in flags for field in fields)}
+    return {name: value for name, value in base.items() if name not in stale}
+
+
+def _valid_values(given: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """The fields that are valid by themselves, defaults filled in; what is not goes to `problems`."""
+    fields = StudyConfig.model_fields
+    problems += [unknown_key(name) for name in given if name not in fields]
+    values: dict[str, Any] = {}
+    for name, field in fields.items():
+        if name not in given:
+            if field.is_required():
+                problems.append(missing_field(name))
+            else:
+                values[name] = field.get_default(call_default_factory=True)
+            continue
+        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+        try:
+            values[name] = adapter.validate_python(given[name])
+        except ValidationError as error:
+            problems += field_problems(error, prefix=name)
+    return values
+
+
+def _changed(values: Mapping[str, Any], recorded: Mapping[str, Any]) -> list[Problem]:
+    """Fields that differ from the study that is resumed, and must not."""
+    before = checks.resolved_paths(_valid_values(recorded, []))
+    rule = "a resumed study must keep {}, since its trials would not be comparable"
+    return [
+        Problem(rule.format(name), values[name], f"keep {before[name]!r}, or start a new study with {flag_of('name')}")
+        for name in StudyConfig.model_fields
+        if name not in FREE_ON_RESUME and name in values and name in before and values[name] != before[name]
+    ]
+
+
+def render(config: StudyConfig) -> str:
+    """The text that ``--dry-run`` prints: the resolved configuration as a study file, and what would be made where."""
+    rows, reports = config.batch_size * config.accumulation, ", ".join(map(str, config.rungs))
+    head = [
+        f"# Study {config.name!r}: {config.num_trials} trials of {', '.join(config.methods)},",
+        f"# up to {max(config.rungs)} steps of {rows} rows, reports at {reports}.",
+        f"# Files go to {config.root}, runs to {config.tracking_uri}.",
+        "# Nothing was started or written.",
+    ]
+    return "\n".join([*head, to_yaml(config)])

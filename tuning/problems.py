@@ -1,0 +1,68 @@
+"""What is wrong with a configuration, said so that it can be put right: rule, value, remedy."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+_USERINFO = re.compile(r"(?P<head>[A-Za-z][\w+.-]*://[^:/@\s]*):\S+@")
+_QUERY_PASSWORD = re.compile(r"(?P<head>password=)[^&\s'\"]+", re.IGNORECASE)
+
+
+def redact(text: str) -> str:
+    """`text` with the passwords of the URLs in it replaced by stars; rather too much than too little."""
+    return _QUERY_PASSWORD.sub(r"\g<head>***", _USERINFO.sub(r"\g<head>:***@", text))
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL carries a password: ``user:secret@host``, also unescaped, or ``?password=secret``."""
+    return "://" in url and bool(_USERINFO.search(url) or _QUERY_PASSWORD.search(url))
+
+
+def closest(name: str, known: Iterable[str]) -> str:
+    """`known` as a remedy: the nearest match if there is one, else all of them."""
+    names = list(known)
+    match = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {match[0]!r}?" if match else f"use one of: {', '.join(names)}"
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One rule that the configuration breaks.
+
+    Args:
+        rule: what must hold.
+        value: what was given; passwords in it are replaced by stars.
+        remedy: what to do.
+    """
+
+    rule: str
+    value: object
+    remedy: str
+    given: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        text = self.value if isinstance(self.value, str) else repr(self.value)
+        object.__setattr__(self, "rule", redact(self.rule))
+        object.__setattr__(self, "remedy", redact(self.remedy))
+        object.__setattr__(self, "given", redact(text))
+        object.__setattr__(self, "value", self.given)
+
+    def __str__(self) -> str:
+        return f"{self.rule}, but got {self.given or '(empty)'}: {self.remedy}"
+
+
+class ConfigError(ValueError):
+    """Everything that is wrong with a configuration, found in one pass.
+
+    Args:
+        problems: at least one.
+    """
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(dict.fromkeys(problems))
+        head = "1 problem" if len(self.problems) == 1 else f"{len(self.problems)} problems"
+        lines = [f"  {number}. {problem}" for number, problem in enumerate(self.problems, start=1)]
+        super().__init__("\n".join([f"The configuration has {head}; nothing was started or written.", *lines]))

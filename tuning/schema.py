@@ -1,0 +1,178 @@
+"""The fields of a study's configuration: type, range and description, each default stated here and nowhere else.
+
+The descriptions are what ``--help`` prints. Relations between fields, and what needs a look at files or registries, are
+in ``tuning.checks``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PlainSerializer
+
+from search_spaces import SEARCH_SPACES
+from tuning.goals import Constraint, Objective, as_constraint, as_objective
+
+_UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: Where the machine that drives a study keeps its files when the storage path is remote.
+REMOTE_RECORDS = "runs"
+_DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[smhd]?)")
+
+
+def parse_duration(value: object) -> object:
+    """Seconds of ``"8h"``, ``"90m"``, ``"600s"`` or ``"600"``; what is no text is handed on.
+
+    Raises:
+        ValueError: the text is no number with one of the units s, m, h, d.
+    """
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value.strip())
+    if match is None:
+        raise ValueError(
+            f"a duration must be a number and one of s, m, h, d, but got {value!r}; write for instance '8h'"
+        )
+    return float(match["amount"]) * _UNITS[match["unit"] or "s"]
+
+
+def _settings(value: object) -> object:
+    """The numbers of an ``enqueue`` entry as floats, wherever they can be read as such."""
+    if not isinstance(value, Mapping):
+        return value
+    return {name: entry if name == "method" else _float(entry) for name, entry in value.items()}
+
+
+def _float(value: object) -> object:
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return value
+
+
+Positive = Annotated[int, Field(ge=1)]
+ObjectiveField = Annotated[Objective, BeforeValidator(as_objective), PlainSerializer(str)]
+ConstraintField = Annotated[Constraint, BeforeValidator(as_constraint), PlainSerializer(str)]
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
+Beta = Annotated[float, Field(ge=0, lt=1)]
+Settings = Annotated[dict[str, str | FiniteFloat], BeforeValidator(_settings)]
+
+
+class StudyConfig(BaseModel):
+    """Everything that decides what a study does; frozen, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", coerce_numbers_to_str=True)
+
+    name: str = Field(description="name of the study and of its directory")
+    workload: str = Field(description="how model and data are read: a registered workload or package.module:Class")
+    model: str = Field(description="the trained diffusion model: a diffusers pipeline directory or a hub id")
+    retrained_model: str | None = Field(None, description="the same model trained without the forget images")
+    retain: str = Field(description="images kept: a directory of images or an .npz file")
+    forget: tuple[str, ...] = Field(min_length=1, description="image files to unlearn")
+    descriptor: str | None = Field(None, description="copy-detection encoder file, for sscd")
+    features: str | None = Field(None, description="feature encoder file, for fid")
+    classifier: str | None = Field(None, description="classifier file, for inception_score")
+    unseen: str | None = Field(None, description=".npz of images that the model never saw; bounds how far to forget")
+
+    methods: tuple[str, ...] = Field(
+        default_factory=lambda: tuple(SEARCH_SPACES), min_length=1, description="unlearning methods to search over"
+    )
+    objectives: tuple[ObjectiveField, ...] = Field(
+        (Objective("sscd", "minimize"), Objective("nll", "maximize")),
+        min_length=1,
+        description="what the front trades off, each 'minimize METRIC' or 'maximize METRIC'",
+    )
+    constraints: tuple[ConstraintField, ...] = Field(
+        (Constraint("fid", "<=", 1.2, relative=True),),
+        description="bounds, each as 'fid <= 1.2x' (x: times the untouched model's value) or 'clip_iqa >= 0.6'",
+    )
+    report_metrics: tuple[str, ...] = Field((), description="metrics that are reported besides")
+    fix: dict[str, FiniteFloat] = Field({}, description="hyper-parameters held at a value, NAME=VALUE")
+    enqueue: tuple[Settings, ...] = Field((), description="settings tried first, each {method: NAME, parameter: value}")
+    searcher: Literal["tpe", "nsga2", "gp", "random"] = Field("tpe", description="how settings are suggested")
+    num_trials: Positive = Field(description="trials of the study")
+    time_budget: Duration | None = Field(None, description="no trial starts after this time: 8h, 90m, 600s")
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="what everything random derives from")
+    repeats: Positive = Field(1, description="runs of each setting with different training seeds")
+
+    rungs: tuple[Positive, ...] = Field(min_length=1, description="optimiser steps at which a trial reports, rising")
+    batch_size: Positive = Field(description="rows of one forward pass in training")
+    accumulation: Positive = Field(1, description="forward passes of one optimiser step")
+    learning_rate: float = Field(gt=0, allow_inf_nan=False, description="step size of AdamW")
+    adam_betas: tuple[Beta, Beta] = Field(description="decay of AdamW's two moments")
+    weight_decay: float = Field(ge=0, allow_inf_nan=False, description="weight decay of AdamW")
+    max_grad_norm: float = Field(gt=0, allow_inf_nan=False, description="norm that the combined gradient is clipped to")
+    max_degenerate_steps: Positive = Field(10, description="steps in a row without forget gradient that end a trial")
+
+    num_images: Positive = Field(description="images generated for a report")
+    num_sampling_steps: Positive = Field(description="sampler steps of a generated image")
+    num_denoisings: Positive = Field(description="times each forget image is noised and restored for a report")
+    num_denoising_steps: Positive = Field(description="sampler steps of one restoration")
+    injection_timestep: Positive = Field(description="timestep that forget images are noised to before restoration")
+    num_probes: Positive = Field(description="Hutchinson probes of the likelihood in a report")
+    num_likelihood_evaluations: Positive = Field(description="network calls of one likelihood")
+    num_membership_noises: Positive = Field(description="noises per image of the membership loss")
+    evaluation_batch_size: Positive = Field(description="rows of one forward pass in evaluation")
+    num_neighbours: Positive = Field(description="retain images nearest to the forget images, watched for damage")
+    num_retain_images: Positive = Field(description="retain images of the membership loss")
+    final_num_images: Positive = Field(description="images generated for baseline and front")
+    final_num_probes: Positive = Field(description="Hutchinson probes for baseline and front")
+    final_num_denoisings: Positive = Field(description="restorations of each forget image for baseline and front")
+
+    max_concurrent_trials: Positive | None = Field(None, description="trials at a time; none: as many as fit")
+    cpus_per_trial: float = Field(1.0, gt=0, allow_inf_nan=False, description="CPU cores of a trial")
+    gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False, description="GPUs of a trial; parts may be given")
+    address: str = Field("local", description="Ray cluster: local (start one here), auto or an address")
+    storage_path: str = Field("runs", description="where studies are kept: a directory or an s3:// URL")
+    mlflow_tracking_uri: str | None = Field(None, description="MLflow store; none: mlflow.db in the storage path")
+    optuna_storage: str | None = Field(None, description="Optuna storage URL; none: a journal in the study's directory")
+    log_forget_images: bool = Field(False, description="draw and log forget images and what is made of them")
+
+    @property
+    def local_storage(self) -> Path:
+        """Directory that this machine keeps studies in: `storage_path`, or `REMOTE_RECORDS` where that is remote."""
+        return Path(REMOTE_RECORDS if is_remote(self.storage_path) else self.storage_path)
+
+    @property
+    def root(self) -> Path:
+        """The study's directory."""
+        return self.local_storage / self.name
+
+    @property
+    def tracking_uri(self) -> str:
+        """The MLflow store."""
+        return self.mlflow_tracking_uri or f"sqlite:///{self.local_storage.absolute() / 'mlflow.db'}"
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that a report carries, each once: objectives, constraints, report_metrics."""
+        objectives = [objective.metric for objective in self.objectives]
+        constraints = [constraint.metric for constraint in self.constraints]
+        return tuple(dict.fromkeys([*objectives, *constraints, *self.report_metrics]))
+
+    @property
+    def trial_fidelity(self) -> dict[str, int]:
+        """Arguments of ``metrics.evidence.Fidelity`` for a report."""
+        names = (
+            "num_images", "num_sampling_steps", "num_denoisings", "num_denoising_steps", "injection_timestep",
+            "num_probes", "num_likelihood_evaluations", "num_membership_noises",
+        )  # fmt: skip
+        return {**{name: getattr(self, name) for name in names}, "batch_size": self.evaluation_batch_size}
+
+    @property
+    def final_fidelity(self) -> dict[str, int]:
+        """Arguments of ``metrics.evidence.Fidelity`` for the baseline and for re-measuring the front."""
+        more = {"num_images": self.final_num_images, "num_probes": self.final_num_probes}
+        return {**self.trial_fidelity, **more, "num_denoisings": self.final_num_denoisings}
+
+
+def is_remote(location: str) -> bool:
+    """Whether a location is a URL, not a path."""
+    return "://" in location
+
+
+def dump(config: StudyConfig) -> dict[str, Any]:
+    """The configuration as plain data, in field order."""
+    return config.model_dump(mode="json")
