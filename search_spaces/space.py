@@ -94,6 +94,10 @@ class MethodSpace:
         """The parameters that ``fixed`` leaves open; fixing a scaled one, as ratio or as product, closes it."""
         return tuple(p for p in self.parameters if p.name not in fixed and p.sampled_name not in fixed)
 
+    def is_fixed(self, name: str, fixed: Settings) -> bool:
+        """Whether ``name``, of a parameter or of its ratio, is closed by ``fixed``."""
+        return any(name in (p.name, p.sampled_name) for p in self.parameters if p not in self.free_parameters(fixed))
+
     def suggest(self, trial: BaseTrial, calibration: Settings, fixed: Settings) -> dict[str, float]:
         """The method's hyper-parameters for ``trial``.
 

@@ -1,0 +1,169 @@
+"""How a trial ended, as the search is told: one report that stands for it, or the reason why there is none."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import moocore
+import numpy as np
+
+from tuning.constraints import bound_value, excess
+from tuning.goals import Constraint, Objective
+
+Report = Mapping[str, Any]
+
+#: Excess of a constraint that was not measured or is not finite: far outside, yet a number that samplers can add up.
+NOT_MEASURED: Final = 1e6
+
+NEVER_REPORTED: Final = "never reported"
+NOT_FINITE: Final = "objective not finite"
+INTERRUPTED: Final = "interrupted"
+
+
+@dataclass(frozen=True)
+class Goals:
+    """What reports are judged by.
+
+    Args:
+        objectives: metric and direction.
+        constraints: bounds.
+        baseline: metric → value of the untouched model: the reference of the hypervolume and of relative bounds.
+        ideal: metric → value of the retrained model, or of what stands for it.
+    """
+
+    objectives: tuple[Objective, ...]
+    constraints: tuple[Constraint, ...] = ()
+    baseline: Mapping[str, float] = field(default_factory=dict)
+    ideal: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Every metric that a report must carry, each once."""
+        metrics = [objective.metric for objective in self.objectives] + [c.metric for c in self.constraints]
+        return tuple(dict.fromkeys(metrics))
+
+    def values(self, report: Report) -> tuple[float, ...]:
+        """The objectives' values, NaN where not measured."""
+        return tuple(number(report, objective.metric) for objective in self.objectives)
+
+    def is_valid(self, report: Report) -> bool:
+        """Whether every objective is a finite number."""
+        return all(math.isfinite(value) for value in self.values(report))
+
+    def constraint_values(self, report: Report) -> dict[str, float]:
+        """Signed excess over each bound by the bound's size: at most 0 is feasible, in no unit, always finite.
+
+        Keys are the metrics; a metric with two bounds has the operator appended. A bound of 0 has no size: its excess
+        counts as it stands. Summing the positive ones gives ``tuning.constraints.violation``.
+        """
+        return {self._key(c): self._relative_excess(c, number(report, c.metric)) for c in self.constraints}
+
+    def _key(self, constraint: Constraint) -> str:
+        twice = sum(c.metric == constraint.metric for c in self.constraints) > 1
+        return f"{constraint.metric} {constraint.op}" if twice else constraint.metric
+
+    def _relative_excess(self, constraint: Constraint, value: float) -> float:
+        relative = excess(constraint, value, self.baseline) / (abs(bound_value(constraint, self.baseline)) or 1.0)
+        return relative if math.isfinite(relative) else NOT_MEASURED
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a trial ended: ``report`` stands for a completed one, ``reason`` says why a failed one failed."""
+
+    report: Report | None
+    values: tuple[float, ...] = ()
+    constraints: Mapping[str, float] = field(default_factory=dict)
+    reason: str | None = None
+    stopped_at_rung: int | None = None
+
+    @property
+    def completed(self) -> bool:
+        """COMPLETE or FAIL."""
+        return self.reason is None
+
+    @property
+    def violation(self) -> float:
+        """Sum of the positive constraint values; 0 is feasible."""
+        return sum(max(0.0, value) for value in self.constraints.values())
+
+
+def number(report: Report, name: str) -> float:
+    """``report[name]`` as a float; NaN where it is absent or no number."""
+    value = report.get(name)
+    return float(value) if isinstance(value, (int, float, np.number)) else math.nan
+
+
+def essence(report: Report, goals: Goals) -> dict[str, float]:
+    """What is kept of a report for judging it again: step, rung, and each metric of the goals."""
+    measured = {metric: number(report, metric) for metric in goals.metrics}
+    return {"step": int(report["step"]), "rung": int(report.get("rung", 0)), **measured}
+
+
+def judge(
+    reports: Sequence[Report],
+    others: Sequence[Report],
+    goals: Goals,
+    *,
+    reason: str | None = None,
+    last_rung: int | None = None,
+) -> Outcome:
+    """How a trial with these reports ended.
+
+    Args:
+        reports: the trial's own, by step.
+        others: those of all other trials: the front to contribute to.
+        goals: what they are judged by.
+        reason: why it failed, where it did.
+        last_rung: rung of a trial that ran to its end; below it the trial was stopped early.
+
+    Returns:
+        A failure where ``reason`` says so, where nothing was reported, and where the last report lacks a finite
+        objective: a model that ends in NaN is no model. Else the representative report.
+    """
+    if reason is not None:
+        return Outcome(None, reason=reason)
+    if not reports:
+        return Outcome(None, reason=NEVER_REPORTED)
+    if not goals.is_valid(reports[-1]):
+        return Outcome(None, reason=NOT_FINITE)
+    chosen = representative([report for report in reports if goals.is_valid(report)], others, goals)
+    rung = max(int(report["rung"]) for report in reports)
+    stopped = rung if last_rung is not None and rung < last_rung else None
+    return Outcome(chosen, goals.values(chosen), goals.constraint_values(chosen), stopped_at_rung=stopped)
+
+
+def representative(reports: Sequence[Report], others: Sequence[Report], goals: Goals) -> Report:
+    """The report that stands for a trial: at its highest rung, the feasible one that adds most to the front.
+
+    Added is hypervolume over that of the other trials' feasible reports, between the ideal (1) and the untouched model
+    (0), values beyond the ideal clipped there. Where none is feasible the least violation counts. Of equals the latest.
+
+    Args:
+        reports: the trial's own, at least one, all with finite objectives.
+        others: those of all other trials.
+        goals: what they are judged by.
+    """
+    top = max(report["rung"] for report in reports)
+    latest_first = sorted((r for r in reports if r["rung"] == top), key=lambda r: r["step"], reverse=True)
+    feasible = [report for report in latest_first if _violation(report, goals) == 0.0]
+    if not feasible:
+        return min(latest_first, key=lambda report: _violation(report, goals))
+    front = [r for r in others if goals.is_valid(r) and _violation(r, goals) == 0.0]
+    return max(feasible, key=lambda report: _hypervolume([*front, report], goals))
+
+
+def _violation(report: Report, goals: Goals) -> float:
+    return sum(max(0.0, value) for value in goals.constraint_values(report).values())
+
+
+def _hypervolume(reports: Sequence[Report], goals: Goals) -> float:
+    """Share of the box between untouched model and ideal that ``reports`` dominate, in [0, 1]."""
+    reference = np.array([goals.baseline[o.metric] for o in goals.objectives], dtype=float)
+    ideal = np.array([goals.ideal[o.metric] for o in goals.objectives], dtype=float)
+    values = np.array([goals.values(report) for report in reports], dtype=float)
+    towards_ideal = np.clip((reference - values) / (reference - ideal), 0.0, 1.0)
+    return float(moocore.hypervolume(1.0 - towards_ideal, ref=np.ones(len(reference))))

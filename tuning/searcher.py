@@ -1,0 +1,267 @@
+"""The search: Optuna asks and is told through Ray Tune's searcher interface, over a storage that outlives both.
+
+Ray's own ``OptunaSearch`` knows no constraints, leaves a trial with a NaN objective running for ever and samples
+parameterless methods over and over; hence this one.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+
+from diffusion.rng import derive_seed
+from search_spaces import SEARCH_SPACES, MethodSpace, published_settings, space_of
+from tuning.goals import Constraint, Objective
+from tuning.optuna_store import StudyStore, config_of, reports_of, trial_name
+from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence, judge
+from tuning.samplers import METHOD, Dimensions, check_sampler, make_sampler
+from tuning.trial_plan import SLOT, Slot, TrialPlan, starting_points
+
+
+class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
+    """Constrained multi-objective search over the methods' conditional space, persistent and restartable.
+
+    Suggestions are flat trial configurations: ``trial_id`` (the Optuna number as five digits), ``method``, its
+    parameters, ``seed`` and ``repeat``. A trial is told COMPLETE with the report that stands for it and its constraint
+    values, or FAIL with the user attribute ``reason``. Everything is kept in the Optuna storage: an instance made anew
+    on the same storage goes on where the last one stopped, and ``reconcile`` settles what was running then.
+
+    Args:
+        methods: registry names or ``package.module:Class``.
+        objectives: metric and direction, at least one.
+        constraints: bounds.
+        baseline: metric → value of the untouched model.
+        ideal: metric → value of the retrained model, or of what stands for it.
+        calibration: quantities measured on the study's model, by calibration key.
+        fix: values that replace a dimension in every method that has it.
+        enqueue: settings to start from, ``{"method": …, **settings}``; None means the authors' own.
+        storage: path of an Optuna journal, or the URL of a database.
+        study_name: name of the Optuna study.
+        sampler: ``tpe``, ``nsga2``, ``gp`` (one method only) or ``random``.
+        seed: seed of the study; sampling and training seeds derive from it.
+        num_trials: trials in all, repeats included.
+        repeats: how often each setting is run, with other training seeds.
+        max_concurrent: trials at a time; None leaves it to Ray.
+        last_rung: the rung at which a trial ends by itself; one that ends below it is marked ``stopped_at_rung``.
+        spaces: method → space.
+
+    Raises:
+        ValueError: an argument breaks a rule; the message gives rule, value and remedy.
+    """
+
+    def __init__(
+        self,
+        *,
+        methods: Sequence[str],
+        objectives: Sequence[Objective],
+        constraints: Sequence[Constraint] = (),
+        baseline: Mapping[str, float] | None = None,
+        ideal: Mapping[str, float] | None = None,
+        calibration: Mapping[str, float] | None = None,
+        fix: Mapping[str, float] | None = None,
+        enqueue: Sequence[Mapping[str, Any]] | None = None,
+        storage: str | Path,
+        study_name: str,
+        sampler: str = "tpe",
+        seed: int = 0,
+        num_trials: int,
+        repeats: int = 1,
+        max_concurrent: int | None = None,
+        last_rung: int | None = None,
+        spaces: Mapping[str, MethodSpace] = SEARCH_SPACES,
+    ) -> None:
+        super().__init__()
+        check_sampler(sampler, methods)
+        self._spaces = {method: space_of(method, spaces) for method in methods}
+        self._goals = Goals(tuple(objectives), tuple(constraints), dict(baseline or {}), dict(ideal or {}))
+        self._calibration, self._fixed = dict(calibration or {}), dict(fix or {})
+        self._check_fixed()
+        chosen = list(self._spaces.values())
+        self._dimensions = Dimensions.of(chosen, self._fixed)
+        settings = published_settings(chosen) if enqueue is None else enqueue
+        starts = starting_points(chosen, settings, self._calibration, self._fixed)
+        self._plan = TrialPlan(starts, bool(self._dimensions.methods), num_trials, repeats)
+        self._storage, self._study_name = str(storage), study_name
+        self._sampler, self._seed = sampler, seed
+        self._max_concurrent, self._last_rung = max_concurrent, last_rung
+        self._live: set[str] = set()
+        self._reasons: dict[str, str] = {}
+        self._again: list[str] = []
+        self._outcomes: dict[str, Outcome] = {}
+        self._opened: StudyStore | None = StudyStore(self._storage, study_name, objectives)
+
+    def _check_fixed(self) -> None:
+        known = sorted({name for space in self._spaces.values() for name in space.names})
+        if unknown := sorted(set(self._fixed) - set(known)):
+            raise ValueError(f"a fixed name must be one of {', '.join(known)}, but got {', '.join(unknown)}; remove it")
+
+    @property
+    def _store(self) -> StudyStore:
+        """The storage, opened again after unpickling."""
+        if self._opened is None:
+            self._opened = StudyStore(self._storage, self._study_name, self._goals.objectives)
+        return self._opened
+
+    @property
+    def study(self) -> optuna.Study:
+        """The Optuna study."""
+        return self._store.study
+
+    @property
+    def num_trials(self) -> int:
+        """Trials of the study in all."""
+        return self._plan.num_trials
+
+    def is_finished(self) -> bool:
+        """Whether every trial has been handed out."""
+        return not self._again and self._plan.next_slot(self._store.trials()) is None
+
+    def set_max_concurrency(self, max_concurrent: int) -> bool:
+        """Takes up the limit of Ray's ``ConcurrencyLimiter``, which then hands everything through."""
+        self._max_concurrent = max_concurrent
+        return True
+
+    # Asking
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while enough are running.
+
+        Args:
+            trial_id: Ray's id, of no account: the trial's id is the configuration's ``trial_id``.
+        """
+        if self._max_concurrent is not None and len(self._live) >= self._max_concurrent:
+            return None
+        if self._again:
+            name = self._again.pop(0)
+            self._live.add(name)
+            return config_of(self._store.trial(name))
+        slot = self._plan.next_slot(self._store.trials())
+        return str(Searcher.FINISHED) if slot is None else self._start(slot)
+
+    def _start(self, slot: Slot) -> dict[str, Any]:
+        trial = self._ask(slot)
+        method = self._method_of(trial) if slot.method is None else slot.method
+        settings = self._spaces[method].suggest(trial, self._calibration, self._fixed)
+        seed = trial_seed(self._seed, trial.number, slot.repeat) if slot.seed is None else slot.seed
+        name = trial_name(trial.number)
+        config = {"trial_id": name, "method": method, **settings, "seed": seed, "repeat": slot.repeat}
+        trial.set_user_attr("method", method)
+        trial.set_user_attr(SLOT, slot.name)
+        trial.set_user_attr("config", json.dumps(config))
+        self._live.add(name)
+        return config
+
+    def _ask(self, slot: Slot) -> optuna.Trial:
+        """A new Optuna trial, with the parameters that the slot gives; of a parameterless method it has none."""
+        parameterless = slot.method is not None and slot.method not in self._dimensions.methods
+        seed = derive_seed(self._seed, "sampler", slot.name) >> 32
+        sampler = "random" if parameterless else self._sampler
+        made = make_sampler(sampler, self._dimensions, seed=seed, num_trials=self.num_trials)
+        if slot.method is None or parameterless:
+            return self._store.ask(made, None)
+        choice = {METHOD: slot.method} if len(self._dimensions.methods) > 1 else {}
+        trial = self._store.ask(made, {**(slot.params or {}), **choice})
+        self._method_of(trial)
+        return trial
+
+    def _method_of(self, trial: optuna.Trial) -> str:
+        """The sampled method: a dimension only where more than one has free parameters."""
+        methods = self._dimensions.methods
+        return str(trial.suggest_categorical(METHOD, methods)) if len(methods) > 1 else methods[0]
+
+    # Telling
+
+    def note_failure(self, trial_id: str, reason: str) -> None:
+        """Says why a trial fails, ahead of ``on_trial_complete(error=True)``, which Ray gives no reason."""
+        self._reasons[trial_id] = reason
+
+    def on_trial_result(self, trial_id: str, result: Report) -> None:
+        """Keeps a report with its trial; what is no report of the trainable (no step) is passed over."""
+        if "step" in result and not self._store.trial(trial_id).state.is_finished():
+            self._live.add(trial_id)
+            self._store.keep_report(trial_id, essence(result, self._goals))
+
+    def on_trial_complete(self, trial_id: str, result: Report | None = None, error: bool = False) -> None:
+        """Tells Optuna how the trial ended; once, however often it is called.
+
+        Args:
+            trial_id: the trial.
+            result: its last report, which Ray hands over only here.
+            error: whether it failed.
+        """
+        if result is not None:
+            self.on_trial_result(trial_id, result)
+        self._live.discard(trial_id)
+        reason = self._reasons.pop(trial_id, "error") if error else None
+        if not self._store.trial(trial_id).state.is_finished():
+            self._tell(trial_id, reason)
+
+    def outcome(self, trial_id: str) -> Outcome | None:
+        """How a trial ended that this instance told; None where it did not."""
+        return self._outcomes.get(trial_id)
+
+    def reconcile(
+        self,
+        finished: Mapping[str, Sequence[Report]],
+        running: Iterable[str] = (),
+        *,
+        failed: Mapping[str, str] | None = None,
+        again: Iterable[str] = (),
+    ) -> None:
+        """Settles, after an interruption, the trials that the storage still holds as running.
+
+        Args:
+            finished: trial → reports of trials that have come to their end; they are told by these.
+            running: trials that go on, for instance restored by Ray; they stay as they are.
+            failed: trial → reason of trials that have failed.
+            again: trials to hand out once more, under their own id and configuration.
+
+        All others are told FAIL with the reason ``interrupted``; their settings are run again as new trials.
+        """
+        open_trials, failures, asked_again = self._store.running(), dict(failed or {}), set(again)
+        self._live = set(open_trials) & set(running)
+        self._again = [name for name in open_trials if name in asked_again and name not in self._live]
+        for name in open_trials:
+            for report in finished.get(name, ()):
+                self._store.keep_report(name, essence(report, self._goals))
+            if name not in self._live and name not in self._again:
+                self._tell(name, failures.get(name, None if name in finished else INTERRUPTED))
+
+    def _tell(self, name: str, reason: str | None) -> None:
+        trials = {trial_name(trial.number): trial for trial in self._store.trials()}
+        own = reports_of(trials.pop(name))
+        others = [report for trial in trials.values() for report in reports_of(trial)]
+        outcome = judge(own, others, self._goals, reason=reason, last_rung=self._last_rung)
+        self._store.tell(name, outcome)
+        self._outcomes[name] = outcome
+
+    # Ray's state of the searcher. The truth is in the storage; what a restart needs beyond it is who was running.
+
+    def save(self, checkpoint_path: str) -> None:
+        """Writes the names of the running trials."""
+        Path(checkpoint_path).write_text(json.dumps(self.get_state()), encoding="utf-8")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Reads what ``save`` wrote."""
+        self.set_state(json.loads(Path(checkpoint_path).read_text(encoding="utf-8")))
+
+    def get_state(self) -> dict[str, Any]:
+        """The names of the running trials."""
+        return {"live": sorted(self._live)}
+
+    def set_state(self, state: Mapping[str, Any]) -> None:
+        """Takes up ``get_state``."""
+        self._live = set(state["live"])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_opened": None}
+
+
+def trial_seed(seed: int, number: int, repeat: int) -> int:
+    """The training seed of a trial, in [0, 2³¹): small enough for every table and generator."""
+    return derive_seed(seed, "trial", number, "repeat", repeat) >> 32
