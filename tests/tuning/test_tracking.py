@@ -1,0 +1,271 @@
+"""Against a real sqlite store; one database serves all tests, since creating one takes seconds."""
+
+import json
+import logging
+import math
+import sqlite3
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from tuning.files import StudyFiles
+from tuning.records import TrialState
+from tuning.tracking import EXPERIMENT, Tracker
+from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write, merged
+
+PARAMETERS = ("lambd", "scaling_norm")
+CONFIG = {"trial_id": "00000", "method": "siss", "lambd": 0.5, "scaling_norm": 10.0, "seed": 3, "repeat": 0}
+NOWHERE = "http://127.0.0.1:9"
+
+
+@pytest.fixture(scope="module")
+def storage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("runs")
+
+
+@pytest.fixture
+def client(storage: Path) -> Any:
+    from mlflow.tracking import MlflowClient
+
+    return MlflowClient(f"sqlite:///{storage / 'mlflow.db'}")
+
+
+def make_tracker(storage: Path, study: str, uri: str | None = None) -> Tracker:
+    return Tracker(
+        StudyFiles(storage / study), study=study, workload="unconditional", parameters=PARAMETERS, tracking_uri=uri
+    )
+
+
+def make_report(step: int, **more: float) -> dict[str, Any]:
+    numbers = {"sscd": 0.5, "sscd_stderr": 0.1, "nll": 4.0, "training_seconds": 1.5, "peak_memory_gb": 0.7}
+    verdict = {"feasible": True, "violation": 0.0, "candidate": True}
+    return {**CONFIG, "step": step, "rung": 1, "forget_image": "tshirt.png", **numbers, **verdict, **more}
+
+
+def tell_everything(tracker: Tracker, pictures: Path) -> None:
+    picture, report = pictures / "front.png", pictures / "report.html"
+    picture.write_bytes(b"png")
+    report.write_text("<html>")
+    tracker.start_study({"num_trials": 2, "methods": ["siss"], "time_budget": None})
+    tracker.log_baseline({"sscd": 0.9, "nll": 3.2})
+    for trial_id in ("00000", "00001"):
+        tracker.start_trial(trial_id, {**CONFIG, "trial_id": trial_id})
+    for step in (10, 20):
+        tracker.log_report("00000", make_report(step))
+    tracker.log_image("00000", "samples", picture)
+    tracker.end_trial("00000", TrialState.COMPLETE)
+    tracker.log_hypervolume(1, 0.25)
+    tracker.end_trial("00001", TrialState.FAIL, "diverged", "the loss is nan at step 3")
+    tracker.log_hypervolume(2, 0.25)
+    front = pd.DataFrame([{"trial_id": "00000", "step": 20, "sscd": 0.5}])
+    ranks = pd.DataFrame([{"trial_id": "00000", "step": 20, "pareto_rank": 0, "feasible": True, "violation": 0.0}])
+    tracker.log_front(front, ranks, picture, report)
+    tracker.finish_study(TrialState.COMPLETE)
+
+
+def runs_of(client: Any, study: str) -> dict[str, Any]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = client.search_runs([experiment.experiment_id], f"tags.study = '{study}'")
+    by_trial = {run.data.tags.get("trial_id", ""): run for run in runs}
+    assert len(by_trial) == len(runs), "a trial has two runs"
+    return by_trial
+
+
+def dump(storage: Path) -> list[tuple[Any, ...]]:
+    """Every row of every table that a run writes to."""
+    with sqlite3.connect(storage / "mlflow.db") as database:
+        return [
+            (table, *row)
+            for table in ("runs", "params", "tags", "metrics", "experiments")
+            for row in sorted(database.execute(f"SELECT * FROM {table}").fetchall(), key=str)
+        ]
+
+
+@pytest.fixture(scope="module")
+def told(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A storage path with one study that was told, closed, and told again in full by a second tracker."""
+    pictures = tmp_path_factory.mktemp("pictures")
+    for repetition in range(2):
+        tracker = make_tracker(storage, "told")
+        tell_everything(tracker, pictures)
+        assert tracker.close(60)
+        assert set(tracker.run_ids) == {"00000", "00001"}
+        rows = dump(storage)
+        if repetition == 0:
+            first = rows
+    tables = {"params", "tags", "metrics", "experiments"}  # the end time of a run that is told anew may move
+    assert {row[0] for row in first} == {*tables, "runs"}
+    assert [row for row in rows if row[0] in tables] == [row for row in first if row[0] in tables]
+    return storage
+
+
+def test_there_is_one_study_run_with_a_child_per_trial(told: Path, client: Any) -> None:
+    runs = runs_of(client, "told")
+    assert set(runs) == {"", "00000", "00001"}
+    parent = runs[""]
+    for trial_id in ("00000", "00001"):
+        tags = runs[trial_id].data.tags
+        assert tags["mlflow.parentRunId"] == parent.info.run_id
+        assert (tags["study"], tags["trial_id"], tags["method"], tags["workload"]) == (
+            "told", trial_id, "siss", "unconditional",
+        )  # fmt: skip
+        assert tags["mlflow.runName"] == f"{trial_id} siss"
+    assert [runs[key].info.status for key in ("", "00000", "00001")] == ["FINISHED", "FINISHED", "FAILED"]
+    assert runs["00001"].data.tags["reason"] == "diverged"
+
+
+def test_params_and_metrics_are_told_once(told: Path, client: Any) -> None:
+    run = runs_of(client, "told")["00000"]
+    assert run.data.params == {"method": "siss", "lambd": "0.5", "scaling_norm": "10.0", "seed": "3", "repeat": "0"}
+    history = client.get_metric_history(run.info.run_id, "sscd")
+    assert [(point.step, point.value) for point in history] == [(10, 0.5), (20, 0.5)]
+    assert {"training_seconds", "peak_memory_gb", "violation", "rung", "sscd_stderr"} <= set(run.data.metrics)
+    assert run.data.metrics["feasible"] == 1.0
+    assert not {"lambd", "seed", "step", "repeat"} & set(run.data.metrics)
+    assert (run.data.metrics["pareto_rank"], run.data.metrics["best_step"]) == (0.0, 20.0)
+    assert run.data.tags["pareto"] == "true"
+
+
+def test_the_study_run_has_baseline_hypervolume_and_front(told: Path, client: Any) -> None:
+    run = runs_of(client, "told")[""]
+    assert run.data.metrics["untouched_sscd"] == 0.9
+    hypervolume = client.get_metric_history(run.info.run_id, "hypervolume")
+    assert [(point.step, point.value) for point in hypervolume] == [(1, 0.25), (2, 0.25)]
+    assert "time_budget" not in run.data.params
+    files = {file.path for file in client.list_artifacts(run.info.run_id, "front")}
+    assert files == {"front/front.csv", "front/front.png", "front/report.html"}
+    assert (told / "mlartifacts").is_dir()
+
+
+def test_a_rank_that_changes_replaces_the_old_one(told: Path, client: Any) -> None:
+    tracker = make_tracker(told, "told")
+    ranks = pd.DataFrame([{"trial_id": "00000", "step": 20, "pareto_rank": 3, "feasible": True, "violation": 0.0}])
+    tracker.log_front(pd.DataFrame({"trial_id": []}), ranks)
+    assert tracker.close(60)
+    run = runs_of(client, "told")["00000"]
+    assert (run.data.metrics["pareto_rank"], run.data.tags["pareto"]) == (3.0, "false")
+
+
+def test_a_new_study_of_an_old_name_has_its_own_runs(told: Path, client: Any, tmp_path: Path) -> None:
+    uri = f"sqlite:///{told / 'mlflow.db'}"
+    ids = []
+    for storage in (tmp_path / "a", tmp_path / "b"):
+        tracker = make_tracker(storage, "twice", uri)
+        tracker.start_trial("00000", CONFIG)
+        assert tracker.close(60)
+        ids.append(tracker.run_ids["00000"])
+    assert ids[0] != ids[1]
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    assert len(client.search_runs([experiment.experiment_id], "tags.study = 'twice'")) == 4
+
+
+def test_a_store_that_is_away_delays_nothing_and_is_told_later(
+    told: Path, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    begin = time.monotonic()
+    with caplog.at_level(logging.WARNING):
+        tracker = make_tracker(told, "away", NOWHERE)
+        tracker.start_trial("00000", CONFIG)
+        for step in range(10, 100, 10):
+            tracker.log_report("00000", make_report(step))
+        tracker.end_trial("00000", TrialState.COMPLETE)
+        assert time.monotonic() - begin < 1.0
+        assert not tracker.flush(2.0)
+        assert not tracker.close(20.0)
+    assert caplog.text.count("MLflow cannot be written") == 1
+    spool = told / "away" / "mlflow_spool.jsonl"
+    assert len(spool.read_text().splitlines()) == 11
+
+    tracker = make_tracker(told, "away")
+    assert tracker.flush(60)
+    assert tracker.close(60)
+    assert not spool.exists()
+    run = runs_of(client, "away")["00000"]
+    assert len(client.get_metric_history(run.info.run_id, "nll")) == 9
+    assert run.info.status == "FINISHED"
+
+
+def test_a_store_that_comes_back_is_written_without_a_restart(
+    told: Path, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    log_batch, failures = SqlAlchemyStore.log_batch, []
+
+    def flaky(self: Any, *args: Any, **kwargs: Any) -> Any:
+        if len(failures) < 3:
+            failures.append(time.monotonic())
+            raise sqlite3.OperationalError("database is locked")
+        return log_batch(self, *args, **kwargs)
+
+    monkeypatch.setattr(SqlAlchemyStore, "log_batch", flaky)
+    tracker = make_tracker(told, "flaky")
+    tracker.start_trial("00000", CONFIG)
+    tracker.log_report("00000", make_report(10))
+    assert tracker.flush(30)
+    assert tracker.close(10)
+    assert len(failures) == 3
+    assert failures[2] - failures[1] > failures[1] - failures[0] > 0.4
+    assert runs_of(client, "flaky")["00000"].data.metrics["nll"] == 4.0
+
+
+def test_what_is_not_measured_stays_that(told: Path, client: Any) -> None:
+    tracker = make_tracker(told, "nan")
+    tracker.start_trial("00000", CONFIG)
+    tracker.log_report("00000", make_report(10, nll=math.nan, violation=math.inf))
+    assert tracker.close(60)
+    metrics = runs_of(client, "nan")["00000"].data.metrics
+    assert math.isnan(metrics["nll"])
+    assert math.isnan(metrics["violation"])
+
+
+def test_one_refused_write_does_not_hold_up_the_others(
+    told: Path, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = make_tracker(told, "refused")
+    tracker.start_trial("00000", {"method": "siss", "a bad *? key": 1})
+    tracker.start_trial("00001", CONFIG)
+    tracker.log_image("00001", "samples", told / "gone.png")
+    with caplog.at_level(logging.WARNING):
+        assert tracker.close(60)
+    assert "MLflow refused a write to run '00000'" in caplog.text
+    assert "gone before MLflow" in caplog.text
+    assert runs_of(client, "refused")["00001"].data.params["lambd"] == "0.5"
+
+
+def test_a_run_that_starts_again_is_running_again(told: Path, client: Any) -> None:
+    for state in (TrialState.STOPPED, None):
+        tracker = make_tracker(told, "again")
+        tracker.start_trial("00000", CONFIG)
+        if state:
+            tracker.end_trial("00000", state, "the study ended")
+        assert tracker.close(60)
+    assert runs_of(client, "again")["00000"].info.status == "RUNNING"
+
+
+def test_merging_keeps_the_effect_and_the_times() -> None:
+    first = Write("a", 1, params={"p": "1"}, tags={"t": "1"}, points=[Point("m", 1.0, 1, 1)], status="RUNNING")
+    second = Write("a", 2, params={"p": "2"}, tags={"t": "2"}, points=[Point("m", 2.0, 2, 2)], status="FINISHED")
+    other = Write(STUDY_RUN, 3, tags={"t": "3"})
+    both, alone = merged([first, other, second])
+    assert alone == other
+    assert (both.time_ms, both.status, both.status_ms) == (1, "FINISHED", 2)
+    assert (both.params, both.tags, len(both.points)) == ({"p": "1"}, {"t": "2"}, 2)
+
+
+def test_the_spool_survives_its_process_and_a_torn_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "study" / "spool.jsonl"
+    write = Write("a", 1, points=[Point("m", math.inf, 1, 1)], summaries={"s": 2.0}, texts={"f": "x\ny"})
+    Spool(path).append(write)
+    with path.open("a") as stream:
+        stream.write(json.dumps({"run": "b"})[:-3])
+    with caplog.at_level(logging.WARNING):
+        spool = Spool(path)
+    assert spool.wait(0.1) == [write]
+    assert "passed over a line" in caplog.text
+    spool.done(1)
+    assert not path.exists()
+    assert spool.wait_empty(0.1)

@@ -1,0 +1,214 @@
+"""Tells MLflow about a study: one run for the study, one below it for each trial.
+
+Nothing here waits for MLflow. A call queues an idempotent write in the study's spool file, one background thread
+applies what is queued, and an error means another try later. A server that stays away costs a warning; the spool is
+replayed by the next tracker of the study.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+import uuid
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from tuning.files import StudyFiles, csv_text, write_text_atomic
+from tuning.records import TrialState
+from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write
+from tuning.tracking_store import MlflowStore, StudyKey, labels
+
+logger = logging.getLogger(__name__)
+
+EXPERIMENT: Final = "data-unlearning"
+NOT_METRICS: Final = frozenset({"step", "seed", "repeat"})
+STATUS: Final = {
+    TrialState.RUNNING: "RUNNING",
+    TrialState.COMPLETE: "FINISHED",
+    TrialState.FAIL: "FAILED",
+    TrialState.STOPPED: "KILLED",
+}
+FIRST_DELAY_SECONDS: Final = 0.5
+LONGEST_DELAY_SECONDS: Final = 30.0
+GATHER_SECONDS: Final = 0.3
+
+
+class Tracker:
+    """MLflow's view of one study.
+
+    Args:
+        files: the study's paths. Holds the spool and the id that finds the study's runs again.
+        study: the study's name, tag ``study`` of all its runs.
+        workload: tag ``workload`` of all its runs.
+        parameters: names of hyper-parameters, which are logged as params and never as metrics.
+        tracking_uri: an MLflow store; none: ``mlflow.db`` beside the study, shared by all studies there.
+    """
+
+    def __init__(
+        self,
+        files: StudyFiles,
+        *,
+        study: str,
+        workload: str,
+        parameters: Sequence[str] = (),
+        tracking_uri: str | None = None,
+    ) -> None:
+        self._uri = tracking_uri or f"sqlite:///{files.mlflow_database}"
+        artifacts = None if self._uri.startswith(("http:", "https:")) else files.mlflow_artifacts.as_uri()
+        self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), artifacts)
+        self._tags = {"workload": workload}
+        self._not_metrics = NOT_METRICS | set(parameters)
+        self._spool = Spool(files.mlflow_spool)
+        self._run_ids: dict[str, str] = {}
+        self._closing = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
+        self._thread.start()
+
+    def start_study(self, params: Mapping[str, Any], study_file: Path | None = None) -> None:
+        """The study runs: its settings as params, and ``study.yaml``."""
+        artifacts = {str(study_file): ""} if study_file else {}
+        self._write(Write(STUDY_RUN, tags=self._tags, params=labels(params), artifacts=artifacts, status="RUNNING"))
+
+    def log_baseline(self, values: Mapping[str, float], model: str = "untouched") -> None:
+        """Metrics of the untouched or the retrained model on the study's run, as ``<model>_<metric>``."""
+        self._write(Write(STUDY_RUN, summaries={f"{model}_{key}": value for key, value in _numbers(values).items()}))
+
+    def start_trial(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """A trial runs, for the first time or again: its configuration as params."""
+        method = str(config.get("method", ""))
+        params = labels({key: value for key, value in config.items() if key != "trial_id"})
+        tags = {**self._tags, "method": method}
+        self._write(Write(trial_id, name=f"{trial_id} {method}", tags=tags, params=params, status="RUNNING"))
+
+    def log_report(self, trial_id: str, report: Mapping[str, Any]) -> None:
+        """Every number of a report as a metric at its step; ``feasible`` as 0 or 1."""
+        write = Write(trial_id)
+        values = {key: value for key, value in _numbers(report).items() if key not in self._not_metrics}
+        points = [Point(key, value, int(report["step"]), write.time_ms) for key, value in values.items()]
+        self._write(Write(trial_id, write.time_ms, points=points))
+
+    def log_image(self, trial_id: str, name: str, path: Path) -> None:
+        """A picture, as ``images/<name>/<file name>`` of the trial. Whether it may be shown is the caller's to know."""
+        self._write(Write(trial_id, artifacts={str(path): f"images/{name}"}))
+
+    def end_trial(self, trial_id: str, state: TrialState, reason: str = "", detail: str = "") -> None:
+        """A trial ended; ``reason`` and ``detail`` become tags."""
+        tags = {"state": str(state), "reason": reason, "detail": detail}
+        self._write(Write(trial_id, tags=tags, status=STATUS[state]))
+
+    def log_hypervolume(self, trial_count: int, value: float) -> None:
+        """The front's hypervolume after ``trial_count`` trials ended, on the study's run at that step."""
+        write = Write(STUDY_RUN)
+        self._write(Write(STUDY_RUN, write.time_ms, points=[Point("hypervolume", value, trial_count, write.time_ms)]))
+
+    def log_front(
+        self,
+        front: pd.DataFrame,
+        ranks: pd.DataFrame,
+        picture: Path | None = None,
+        report: Path | None = None,
+    ) -> None:
+        """The front: table, picture and report on the study's run; ranks on every trial's.
+
+        Args:
+            front: its members; has ``trial_id``.
+            ranks: one row per trial that reported, ``trial_id, step, pareto_rank, feasible, violation`` of its best
+                report.
+            picture: image file.
+            report: HTML file.
+        """
+        table = csv_text([str(name) for name in front.columns], _rows(front), header=True)
+        artifacts = {str(path): "front" for path in (picture, report) if path is not None}
+        self._write(Write(STUDY_RUN, texts={"front/front.csv": table}, artifacts=artifacts))
+        members = set(front["trial_id"])
+        for row in _rows(ranks):
+            summaries = {
+                "pareto_rank": float(row["pareto_rank"]),
+                "best_step": float(row["step"]),
+                "best_feasible": float(row["feasible"]),
+                "best_violation": float(row["violation"]),
+            }
+            tags = {"pareto": "true" if row["trial_id"] in members else "false"}
+            self._write(Write(row["trial_id"], tags=tags, summaries=summaries))
+
+    def finish_study(self, state: TrialState) -> None:
+        """The study ended."""
+        self._write(Write(STUDY_RUN, tags={"state": str(state)}, status=STATUS[state]))
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """trial id → MLflow run id, as far as they are known by now."""
+        return {name: run_id for name, run_id in self._run_ids.items() if name != STUDY_RUN}
+
+    def flush(self, timeout: float = 30.0) -> bool:
+        """Wait until everything is written, at most ``timeout`` seconds; whether it is."""
+        return self._spool.wait_empty(timeout)
+
+    def close(self, timeout: float = 30.0) -> bool:
+        """Write what is left, but try a store that fails only once more; whether everything is written."""
+        self._closing.set()
+        self._thread.join(timeout)
+        left = len(self._spool)
+        if left:
+            logger.warning("%d writes to MLflow are kept in the study's spool until it is resumed", left)
+        return not left
+
+    def _write(self, write: Write) -> None:
+        self._spool.append(write)
+
+    def _work(self) -> None:
+        """Apply what is queued until closed; after an error start from a new store, with growing delays."""
+        store, delay = None, 0.0
+        while True:
+            closing = self._closing.is_set()
+            writes = self._spool.wait(0.1 if closing else 1.0)
+            if not writes:
+                if closing:
+                    return
+                continue
+            try:
+                store = store or MlflowStore(self._uri, self._key)
+                store.apply(writes)
+            except Exception as error:  # of MLflow, its drivers, the network or the server: none may end a study
+                if delay == 0.0:
+                    logger.warning("MLflow cannot be written, which is tried again until it can: %s", _brief(error))
+                if closing:
+                    return
+                store, delay = None, min(max(2 * delay, FIRST_DELAY_SECONDS), LONGEST_DELAY_SECONDS)
+                self._closing.wait(delay)
+                continue
+            if delay:
+                logger.warning("MLflow is written again")
+            delay, self._run_ids = 0.0, store.run_ids
+            self._spool.done(len(writes))
+            self._closing.wait(GATHER_SECONDS)
+
+
+def _study_id(path: Path) -> str:
+    """The study's random id, made once: a later study of the same name in the same store is another one."""
+    with contextlib.suppress(FileNotFoundError):
+        known = path.read_text(encoding="utf-8").strip()
+        if re.fullmatch(r"[0-9a-f]{32}", known):
+            return known
+    write_text_atomic(path, uuid.uuid4().hex + "\n")
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+    return {key: float(value) for key, value in values.items() if isinstance(value, Real)}
+
+
+def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _brief(error: Exception) -> str:
+    """The kind of an error and the start of its first line; the rest may hold a whole request."""
+    first = next(iter(str(error).splitlines()), "")
+    return f"{type(error).__name__}: {first[:200]}"

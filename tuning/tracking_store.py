@@ -1,0 +1,205 @@
+"""Applies writes to an MLflow store so that applying them again changes nothing.
+
+MLflow itself creates a second run, and a second value of a metric, for whatever it is told twice. Here a run is found
+by its tags before it is made, and a metric's history is read before a run that existed is written to.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tuning.tracking_spool import STUDY_RUN, Point, Write, merged
+
+logger = logging.getLogger(__name__)
+
+POINTS_PER_REQUEST: Final = 800  # MLflow takes 1000 metrics, and 100 params or tags, in one batch
+LABELS_PER_REQUEST: Final = 100
+REFUSED: Final = "INVALID_PARAMETER_VALUE"
+
+# MLFLOW_DISABLE_TELEMETRY: without it MLflow asks its makers' server for a configuration.
+# MLFLOW_HTTP_REQUEST_*: the tracker retries by itself; MLflow's own seven retries would hold its thread for minutes.
+SETTINGS: Final = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+}
+
+
+@dataclass(frozen=True)
+class StudyKey:
+    """Which runs are a study's: ``study_id`` finds them, the others are for reading."""
+
+    experiment: str
+    study: str
+    study_id: str
+    artifacts: str | None = None
+    """Where the experiment keeps artifacts; None where a server decides."""
+
+
+@dataclass
+class _Run:
+    """What a run is known to have."""
+
+    run_id: str
+    status: str = "RUNNING"
+    params: set[str] = field(default_factory=set)
+    points: set[tuple[str, int]] = field(default_factory=set)
+    latest: dict[str, float] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
+    history_read: bool = True
+
+
+class MlflowStore:
+    """One study's runs in one MLflow store. Made and used by one thread; the first use creates a fresh database.
+
+    Raises:
+        Exception: whatever MLflow, its database driver or the network raise. A new store starts from what was written.
+    """
+
+    def __init__(self, tracking_uri: str, key: StudyKey) -> None:
+        self._client = _client(tracking_uri)
+        self._key = key
+        self._experiment_id = self._find_or_create_experiment()
+        self._runs = dict(self._existing_runs())
+
+    @property
+    def run_ids(self) -> dict[str, str]:
+        """trial id → run id; the study's own run under :data:`STUDY_RUN`."""
+        return {name: run.run_id for name, run in self._runs.items()}
+
+    def apply(self, writes: Sequence[Write]) -> None:
+        """Bring the store to where all ``writes`` are in it. A write that MLflow refuses is dropped with a warning."""
+        from mlflow.exceptions import MlflowException
+
+        for write in merged(writes):
+            try:
+                self._apply(write)
+            except MlflowException as error:
+                if error.error_code != REFUSED:
+                    raise
+                logger.warning("MLflow refused a write to run %r: %s", write.run or self._key.study, error)
+
+    def _apply(self, write: Write) -> None:
+        run = self._runs.get(write.run) or self._create_run(write)
+        self._log_labels(run, write)
+        self._log_points(run, write)
+        for name, text in write.texts.items():
+            self._client.log_text(run.run_id, text, name)
+        for path, folder in write.artifacts.items():
+            if Path(path).exists():
+                self._client.log_artifact(run.run_id, path, folder or None)
+            else:
+                logger.warning("%s was gone before MLflow could be given it", path)
+        self._set_status(run, write)
+
+    def _log_labels(self, run: _Run, write: Write) -> None:
+        from mlflow.entities import Param, RunTag
+
+        params = [Param(key, value) for key, value in write.params.items() if key not in run.params]
+        tags = [RunTag(key, value) for key, value in write.tags.items() if run.tags.get(key) != value]
+        for chunk in _chunks(params, LABELS_PER_REQUEST):
+            self._client.log_batch(run.run_id, params=chunk)
+        for chunk in _chunks(tags, LABELS_PER_REQUEST):
+            self._client.log_batch(run.run_id, tags=chunk)
+        run.params |= {param.key for param in params}
+        run.tags |= {tag.key: tag.value for tag in tags}
+
+    def _log_points(self, run: _Run, write: Write) -> None:
+        from mlflow.entities import Metric
+
+        if write.points and not run.history_read:
+            self._read_history(run)
+        new = {(point.key, point.step): point for point in reversed(write.points)}
+        points = [point for at, point in new.items() if at not in run.points]
+        summaries = {key: value for key, value in write.summaries.items() if not _same(run.latest.get(key), value)}
+        points += [Point(key, value, 0, write.time_ms) for key, value in summaries.items()]
+        metrics = [Metric(p.key, _plottable(p.value), p.time_ms, p.step) for p in points]
+        for chunk in _chunks(metrics, POINTS_PER_REQUEST):
+            self._client.log_batch(run.run_id, metrics=chunk)
+        run.points |= set(new)
+        run.latest |= summaries
+
+    def _set_status(self, run: _Run, write: Write) -> None:
+        if write.status is None or write.status == run.status:
+            return
+        if write.status == "RUNNING":
+            self._client.update_run(run.run_id, status="RUNNING")
+        else:
+            self._client.set_terminated(run.run_id, write.status, end_time=write.status_ms or write.time_ms)
+        run.status = write.status
+
+    def _create_run(self, write: Write) -> _Run:
+        tags = {"study": self._key.study, "study_id": self._key.study_id, **write.tags}
+        if write.run != STUDY_RUN:
+            parent = self._runs.get(STUDY_RUN) or self._create_run(Write(STUDY_RUN, write.time_ms))
+            tags |= {"trial_id": write.run, "mlflow.parentRunId": parent.run_id}
+        name = write.name or write.run or self._key.study
+        created = self._client.create_run(self._experiment_id, start_time=write.time_ms, tags=tags, run_name=name)
+        run = self._runs[write.run] = _Run(created.info.run_id, tags=tags)
+        return run
+
+    def _find_or_create_experiment(self) -> str:
+        found = self._client.get_experiment_by_name(self._key.experiment)
+        if found is None:
+            return str(self._client.create_experiment(self._key.experiment, artifact_location=self._key.artifacts))
+        if found.lifecycle_stage != "active":
+            self._client.restore_experiment(found.experiment_id)
+        return str(found.experiment_id)
+
+    def _existing_runs(self) -> Iterator[tuple[str, _Run]]:
+        query, page = f"tags.study_id = '{self._key.study_id}'", None
+        while True:
+            found = self._client.search_runs(
+                [self._experiment_id], query, max_results=1000, order_by=["attributes.start_time DESC"], page_token=page
+            )
+            for run in found:  # newest first, so that of two runs of one trial the older one stays in the mapping
+                yield run.data.tags.get("trial_id", STUDY_RUN), _known(run)
+            page = found.token
+            if not page:
+                return
+
+    def _read_history(self, run: _Run) -> None:
+        for key in run.latest:
+            run.points |= {(key, int(point.step)) for point in self._client.get_metric_history(run.run_id, key)}
+        run.history_read = True
+
+
+def _client(tracking_uri: str) -> Any:
+    """An MlflowClient that makes no call of its own accord and keeps off the terminal. The import takes seconds."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    return MlflowClient(tracking_uri)
+
+
+def _known(run: Any) -> _Run:
+    data: Any = run.data
+    return _Run(run.info.run_id, run.info.status, set(data.params), set(), dict(data.metrics), dict(data.tags), False)
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
+
+
+def _same(known: float | None, value: float) -> bool:
+    return known is not None and (known == value or (math.isnan(known) and not math.isfinite(value)))
+
+
+def _plottable(value: float) -> float:
+    """Infinity means "not measured" here; MLflow would store 1.8e308 for it and ruin the axis, so it gets NaN."""
+    return math.nan if math.isinf(value) else value
+
+
+def labels(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as MLflow keeps params and tags; None is left out."""
+    return {key: str(value) for key, value in values.items() if value is not None}
