@@ -14,6 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from tuning import checks, paths
 from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
+from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
 from tuning.problems import ConfigError, Problem
 from tuning.schema import StudyConfig, is_remote
@@ -109,7 +110,7 @@ def _recorded(storage_path: object, name: object, problems: list[Problem]) -> di
     storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
     if is_remote(storage) or not isinstance(name, str) or paths.name_problems(name):
         return None
-    file = paths.absolute(storage) / name / paths.STUDY_FILE
+    file = StudyFiles(paths.absolute(storage) / name).study
     return {**_read(str(file), problems), "storage_path": storage} if file.is_file() else None
 
 

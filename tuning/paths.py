@@ -14,14 +14,13 @@ from pathlib import Path
 
 from PIL import Image, UnidentifiedImageError
 
+from tuning.files import StudyFiles
 from tuning.problems import Problem
 from tuning.schema import is_remote
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-STUDY_FILE = "study.yaml"
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff"}
-_RESERVED = {"mlflow.db"}
 
 
 def resolve_input(path: str) -> str:
@@ -53,7 +52,8 @@ def name_problems(name: str) -> list[Problem]:
     allowed = all(_is_word(character) or character in " .-" for character in name)
     if not name or not _is_word(name[0]) or not allowed or name != name.strip() or len(name.encode()) > 200:
         return [Problem(rule, name, "choose a name such as 'mnist_tshirt 2'; a directory of that name is made")]
-    if name in _RESERVED:
+    files = StudyFiles(Path(name))
+    if name in (files.mlflow_database.name, files.mlflow_artifacts.name):
         return [Problem("a study's name must not be that of the MLflow store", name, "choose another name")]
     return []
 
@@ -68,9 +68,9 @@ def study_problems(storage_path: str, name: str, resume: bool) -> list[Problem]:
         return []
     root = Path(storage_path) / name
     exists = root.exists() and not (root.is_dir() and not any(root.iterdir()))
-    started = (root / STUDY_FILE).is_file()
+    started = StudyFiles(root).study.is_file()
     if resume and not started:
-        rule = f"--resume needs a study that was started, with a {STUDY_FILE}"
+        rule = "--resume needs a study that was started, with a study.yaml"
         return [Problem(rule, str(root), "leave --resume out, or check --name and --storage-path")]
     if exists and not resume:
         remedy = "give another --name, or --resume to go on with it"

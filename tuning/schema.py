@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PlainSerializer
 
 from search_spaces import SEARCH_SPACES
+from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, as_constraint, as_objective
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
@@ -143,7 +144,7 @@ class StudyConfig(BaseModel):
     @property
     def tracking_uri(self) -> str:
         """The MLflow store."""
-        return self.mlflow_tracking_uri or f"sqlite:///{self.local_storage.absolute() / 'mlflow.db'}"
+        return self.mlflow_tracking_uri or f"sqlite:///{StudyFiles(self.root).mlflow_database}"
 
     @property
     def metrics(self) -> tuple[str, ...]:

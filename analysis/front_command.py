@@ -1,0 +1,154 @@
+"""``python -m analysis.front``: a study's front under its own or another bound, from its files alone."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from analysis.front import hypervolume, over_forgotten, pareto_front, recommend, violations
+from analysis.load import Study, StudyError, load_study
+from tuning.config import Constraint, StudyConfig, parse_constraint
+
+KEY = ["trial_id", "step"]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Prints the front; 0 done, 2 the study or a bound cannot be read."""
+    arguments = _parser().parse_args(argv)
+    try:
+        constraints = _constraints(arguments.constraint)
+        study = load_study(Path(arguments.storage_path) / arguments.name)
+        show_front(study, study.constraints if constraints is None else constraints, Console(width=arguments.width))
+    except (StudyError, ValueError) as error:
+        Console(file=sys.stderr, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.front", description=__doc__.partition(": ")[2])
+    parser.add_argument("name", help="name of the study")
+    storage = StudyConfig.model_fields["storage_path"].default
+    parser.add_argument("--storage-path", default=storage, help=f"where studies are kept [default: {storage}]")
+    parser.add_argument(
+        "--constraint", nargs="+", action="append", metavar="BOUND", help="bound instead of the study's: 'fid <= 1.1x'"
+    )
+    parser.add_argument("--width", type=int, default=None, help="columns of the table [default: the terminal's]")
+    return parser
+
+
+def _constraints(given: Sequence[Sequence[str]] | None) -> tuple[Constraint, ...] | None:
+    return None if given is None else tuple(parse_constraint(text) for group in given for text in group)
+
+
+def front_under(study: Study, constraints: Sequence[Constraint]) -> pd.DataFrame:
+    """The front over all reports of a study under `constraints`.
+
+    Raises:
+        StudyError: there is no report or baseline yet, or a bound is on a metric that the study did not measure.
+    """
+    if study.candidates.empty:
+        raise StudyError(
+            f"a front needs reports, but {study.files.reports} has none; wait for the first trial to report"
+        )
+    if missing := sorted(set(_metrics(study, constraints)) - set(study.reports.columns)):
+        measured = ", ".join(metric for metric in study.config.metrics if metric in study.reports)
+        raise StudyError(
+            f"a bound must be on a metric that the study measured ({measured}), but got {', '.join(missing)}; "
+            f"a new study measures it with --report-metrics"
+        )
+    unknown = {c.metric for c in constraints if c.relative} - set(study.untouched)
+    if unknown:
+        raise StudyError(
+            f"a relative bound needs the untouched model's value, but {study.files.baseline} lacks "
+            f"{', '.join(sorted(unknown))}; give an absolute bound"
+        )
+    return pareto_front(study.candidates, study.objectives, constraints, study.untouched)
+
+
+def _metrics(study: Study, constraints: Sequence[Constraint]) -> list[str]:
+    objectives = [objective.metric for objective in study.objectives]
+    return list(dict.fromkeys([*objectives, *(constraint.metric for constraint in constraints)]))
+
+
+def show_front(study: Study, constraints: Sequence[Constraint], console: Console) -> None:
+    """Prints the front, its hypervolume and the recommended member.
+
+    Raises:
+        StudyError: as `front_under`.
+    """
+    front = front_under(study, constraints)
+    bounds = " and ".join(map(str, constraints)) or "no bound"
+    if front.empty:
+        console.print(
+            f"No report of {escape(study.name)} keeps {escape(bounds)}. {escape(nearest(study, constraints))}"
+        )
+        return
+    choice = recommend(front, study.objectives, constraints, study.untouched, study.ideal)
+    console.print(_table(study, front, constraints, choice.position, bounds))
+    if study.ideal is not None:
+        volume = hypervolume(front, study.objectives, study.untouched, study.ideal)
+        console.print(f"Hypervolume: {volume:.3f} (untouched model 0, ideal 1)")
+    console.print(escape(choice.rule))
+
+
+def nearest(study: Study, constraints: Sequence[Constraint]) -> str:
+    """How far the nearest report is from keeping the bounds, and what to change."""
+    total = violations(study.candidates, constraints, study.untouched)
+    if not np.isfinite(total).any():
+        return "No report has a finite value for every bounded metric; look at the reasons in trials.csv."
+    row = study.candidates.iloc[int(np.argmin(total))]
+    values = ", ".join(f"{c.metric} {row[c.metric]:.4g} against {c}" for c in constraints)
+    return (
+        f"The nearest is trial {row['trial_id']} at step {row['step']}, {100 * total.min():.0f}% beyond ({values}). "
+        "Loosen the bound, lower the learning rate or the rungs, or run more trials."
+    )
+
+
+def _table(
+    study: Study, front: pd.DataFrame, constraints: Sequence[Constraint], recommended: int | None, bounds: str
+) -> Table:
+    metrics = _metrics(study, constraints)
+    again = _remeasured(study, front)
+    beyond = [False] * len(front)
+    if study.ideal is not None:
+        beyond = list(over_forgotten(front, study.objectives, study.untouched, study.ideal))
+    table = Table(title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.candidates)} reports"))
+    for column in ("", "trial", "method", "step"):
+        table.add_column(column)
+    for metric in metrics:
+        table.add_column(escape(study.label(metric)), justify="right")
+        if again is not None:
+            table.add_column("re-measured", justify="right")
+    for position, (_, row) in enumerate(front.iterrows()):
+        cells = ["★" if position == recommended else "", str(row["trial_id"]), str(row["method"]), str(row["step"])]
+        for metric in metrics:
+            cells.append(_with_error(row, metric))
+            if again is not None:
+                cells.append(_with_error(again.iloc[position], metric))
+        table.add_row(*map(escape, cells), style="dim" if beyond[position] else None)
+    table.caption = "★ recommended" + ("; dim: beyond the ideal, over-forgotten" if any(beyond) else "")
+    return table
+
+
+def _remeasured(study: Study, front: pd.DataFrame) -> pd.DataFrame | None:
+    """The rows of front.csv for `front`, NaN where the study did not re-measure a member; None where it did none."""
+    if study.front.empty:
+        return None
+    merged = front[KEY].merge(study.front, on=KEY, how="left")
+    return merged if len(merged) == len(front) else None
+
+
+def _with_error(row: pd.Series, metric: str) -> str:
+    value, error = row.get(metric), row.get(f"{metric}_stderr")
+    if value is None or pd.isna(value):
+        return "–"
+    return f"{value:.4g}" if error is None or pd.isna(error) else f"{value:.4g} ± {error:.2g}"
