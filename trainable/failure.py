@@ -9,7 +9,7 @@ Reason = Literal["diverged", "degenerate", "out of memory", "corrupt checkpoint"
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
 _STAMP = re.compile(r"TrialFailure\[([a-z ]+)\]")
-_MEMORY = ("OutOfMemoryError", "out of memory", "MemoryError", "OOM")
+_MEMORY = re.compile(r"\b(OutOfMemoryError|MemoryError|OOM)\b|out of memory")
 
 
 class TrialFailure(RuntimeError):  # noqa: N818  (the name is part of the design)
@@ -38,4 +38,4 @@ def failure_reason(text: str) -> Reason:
     stamps = [reason for found in _STAMP.findall(text) for reason in REASONS if reason == found]
     if stamps:
         return stamps[-1]
-    return "out of memory" if any(word in text for word in _MEMORY) else "error"
+    return "out of memory" if _MEMORY.search(text) else "error"

@@ -75,29 +75,31 @@ class Records:
         self._reports = {(row["trial_id"], int(row["step"])): row for row in _read(files.reports, self.report_columns)}
         self._trials = {row["trial_id"]: row for row in _read(files.trials, self.trial_columns)}
 
-    def add_report(self, report: Mapping[str, Any]) -> dict[str, Any] | None:
+    def judge(self, report: Mapping[str, Any]) -> dict[str, Any]:
+        """The report with ``feasible``, ``violation`` and ``candidate`` (True where it does not say otherwise)."""
+        excess = violation(report, self._constraints, self._baseline)
+        candidate = bool(report.get("candidate", True))
+        return {**report, "feasible": excess == 0.0, "violation": excess, "candidate": candidate}
+
+    def add_report(self, report: Mapping[str, Any]) -> bool:
         """Keep one report for good; on return it is on disk.
 
         Args:
-            report: flat; the identity, parameters and metrics are taken, what has no column is left out. ``candidate``
-                is True where it does not say otherwise.
+            report: flat; identity, parameters and metrics are taken, what has no column is left out.
 
         Returns:
-            The report with ``feasible``, ``violation`` and ``candidate``, or None where this (trial, step) is known.
+            Whether it is new; False where this (trial, step) is known, whose first report stays.
 
         Raises:
             OSError: the report could not be written; nothing of it is left in the file.
         """
         key = (str(report["trial_id"]), int(report["step"]))
         if key in self._reports:
-            return None
-        excess = violation(report, self._constraints, self._baseline)
-        verdict = {"feasible": excess == 0.0, "violation": excess, "candidate": bool(report.get("candidate", True))}
-        judged = {**report, **verdict}
-        row = _cells(self.report_columns, judged)
+            return False
+        row = _cells(self.report_columns, self.judge(report))
         self._append(row)
         self._reports[key] = row
-        return judged
+        return True
 
     def start_trial(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """A trial runs, for the first time or again."""

@@ -58,10 +58,10 @@ def test_verdicts_are_never_blank(tmp_path: Path) -> None:
 
 def test_the_first_report_of_a_step_stays(tmp_path: Path) -> None:
     records = make_records(tmp_path)
-    assert records.add_report(make_report("00000", 10, fid=11.0)) is not None
-    assert records.add_report(make_report("00000", 10, fid=99.0)) is None
+    assert records.add_report(make_report("00000", 10, fid=11.0))
+    assert not records.add_report(make_report("00000", 10, fid=99.0))
     again = make_records(tmp_path)
-    assert again.add_report(make_report("00000", 10, fid=99.0)) is None
+    assert not again.add_report(make_report("00000", 10, fid=99.0))
     assert again.reports_frame()["fid"].tolist() == [11.0]
     assert again.steps("00000") == [10]
 
@@ -142,7 +142,7 @@ def test_a_full_disk_leaves_no_part_of_a_report(tmp_path: Path, monkeypatch: pyt
         with pytest.raises(OSError, match="No space"):
             records.add_report(make_report("00000", 20))
     assert (tmp_path / "reports.csv").read_bytes() == before
-    assert records.add_report(make_report("00000", 20)) is not None
+    assert records.add_report(make_report("00000", 20))
     assert read_table(tmp_path / "reports.csv")["step"].tolist() == [10, 20]
 
 

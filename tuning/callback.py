@@ -1,0 +1,190 @@
+"""The one place where Ray's events reach the records, MLflow and the terminal.
+
+Every event may come twice, since Ray replays what it forgot after a crash, and everything done here may be done twice.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
+from weakref import WeakValueDictionary
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+from ray.tune.result import AUTO_RESULT_KEYS
+
+from trainable.failure import failure_reason
+from tuning.live_front import live_front
+from tuning.outcome import Goals, Outcome
+from tuning.records import Records, TrialState
+from tuning.tracking import Tracker
+
+logger = logging.getLogger(__name__)
+
+CUT_OFF: Final = "study ended"
+NO_REPORT: Final = frozenset({*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images"})
+DETAIL_LENGTH: Final = 300
+
+
+class View(Protocol):
+    """What a terminal shows of a study."""
+
+    def trials(self, running: int, done: int, failed: int, total: int) -> None: ...
+
+    def front(self, rows: Sequence[Mapping[str, Any]], hypervolume: float) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+
+class Stateful(Protocol):
+    """What has state that Ray does not carry across a restore, as a scheduler."""
+
+    def get_state(self) -> dict[str, Any]: ...
+
+    def set_state(self, state: dict[str, Any]) -> None: ...
+
+
+class StudyCallback(Callback):  # type: ignore[misc]
+    """Hands Ray's events on to whatever keeps or shows them.
+
+    Ray pickles callbacks into ``tuner.pkl`` and takes the unpickled ones on ``Tuner.restore``. This one pickles as the
+    study's name only and comes back as the process's own callback of that study, or as one that does nothing: make it
+    before restoring.
+
+    Args:
+        records: reports and trials; written before anything else hears of a report.
+        goals: what the front is made by.
+        num_trials: trials of the study in all, for the view.
+        tracker: MLflow, or None.
+        view: the terminal, or None.
+        outcome: how the searcher judged a trial (``ConstrainedOptunaSearch.outcome``); it knows of trials that Ray
+            takes as complete and that ended in NaN, and of those the scheduler stopped.
+        scheduler: whatever has state to carry across a restore.
+    """
+
+    _live: ClassVar[WeakValueDictionary[str, StudyCallback]] = WeakValueDictionary()
+
+    def __init__(
+        self,
+        records: Records,
+        goals: Goals,
+        *,
+        num_trials: int,
+        tracker: Tracker | None = None,
+        view: View | None = None,
+        outcome: Callable[[str], Outcome | None] | None = None,
+        scheduler: Stateful | None = None,
+    ) -> None:
+        self._records, self._goals, self._num_trials = records, goals, num_trials
+        self._tracker, self._view = tracker, view
+        self._outcome, self._scheduler = outcome, scheduler
+        self._live[records.files.name] = self
+
+    def __reduce__(self) -> tuple[Callable[[str], Callback], tuple[str]]:
+        return _live_callback, (self._records.files.name,)
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial runs, for the first time or again."""
+        name = trial_name(trial)
+        self._records.start_trial(name, trial.config)
+        if self._tracker:
+            self._tracker.start_trial(name, trial.config)
+        self._show_trials()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """A report. MLflow's spool has it first and the records next, so that neither lacks one after a crash."""
+        if "step" not in result:
+            return
+        report = self._records.judge(report_of(trial, result))
+        if self._tracker:
+            self._tracker.log_report(report["trial_id"], report)
+            for name, path in result.get("images", {}).items():
+                self._tracker.log_image(report["trial_id"], name, Path(path))
+        if self._records.add_report(report) and self._view:
+            front = live_front(self._records.reports_frame(), self._goals)
+            rows = [{str(key): value for key, value in row.items()} for row in front.members.to_dict("records")]
+            self._view.front(rows, front.hypervolume)
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial ran to its end or was stopped by the scheduler, unless the searcher takes it as failed."""
+        outcome = self._outcome(trial_name(trial)) if self._outcome else None
+        if outcome is not None and outcome.reason is not None:
+            self._end_trial(trial, TrialState.FAIL, outcome.reason)
+        elif outcome is not None and outcome.stopped_at_rung is not None:
+            self._end_trial(trial, TrialState.COMPLETE, f"stopped at rung {outcome.stopped_at_rung}")
+        else:
+            self._end_trial(trial, TrialState.COMPLETE)
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """A trial failed and is not tried again."""
+        text = error_text(trial)
+        reason = failure_reason(text)
+        self._end_trial(trial, TrialState.FAIL, reason, _last_line(text))
+        if self._view:
+            self._view.message(f"trial {trial_name(trial)} failed: {reason}")
+
+    def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
+        """Ray is done. What still runs was cut off, of which Ray says nothing (time budget, interrupt)."""
+        states = self._records.states
+        for trial in trials:
+            if states.get(trial_name(trial), TrialState.RUNNING) is TrialState.RUNNING:
+                self._end_trial(trial, TrialState.STOPPED, CUT_OFF)
+        self._records.finalize(self._tracker.run_ids if self._tracker else None)
+
+    def get_state(self) -> dict[str, Any] | None:
+        """What no file of the study holds: the scheduler's rungs."""
+        return {"scheduler": self._scheduler.get_state()} if self._scheduler else None
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Gives the scheduler its rungs back."""
+        if self._scheduler and "scheduler" in state:
+            self._scheduler.set_state(state["scheduler"])
+
+    def _end_trial(self, trial: Trial, state: TrialState, reason: str = "", detail: str = "") -> None:
+        name = trial_name(trial)
+        self._records.end_trial(name, trial.config, state, reason, (trial.last_result or {}).get("time_total_s"))
+        if self._tracker:
+            self._tracker.end_trial(name, state, reason, detail)
+            ended = sum(known is not TrialState.RUNNING for known in self._records.states.values())
+            front = live_front(self._records.reports_frame(), self._goals)
+            self._tracker.log_hypervolume(ended, front.hypervolume)
+        self._show_trials()
+
+    def _show_trials(self) -> None:
+        if self._view:
+            count = Counter(self._records.states.values())
+            done = count[TrialState.COMPLETE] + count[TrialState.STOPPED]
+            self._view.trials(count[TrialState.RUNNING], done, count[TrialState.FAIL], self._num_trials)
+
+
+def _live_callback(study: str) -> Callback:
+    """The process's callback of a study; without one, a callback that does nothing."""
+    return StudyCallback._live.get(study) or Callback()
+
+
+def trial_name(trial: Trial) -> str:
+    """The trial's one identity: the Optuna number, which Ray has in the configuration and puts its own id over."""
+    return str(trial.config.get("trial_id", trial.trial_id))
+
+
+def report_of(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
+    """A flat report: the trial's configuration under what it reported, without what Ray adds of its own."""
+    reported = {key: value for key, value in result.items() if key not in NO_REPORT}
+    return {**trial.config, **reported, "trial_id": trial_name(trial)}
+
+
+def error_text(trial: Trial) -> str:
+    """The last failure's text. Ray writes it on this machine at once and copies it to the storage path later."""
+    if trial.error_file is None or not Path(trial.error_file).exists():
+        return str(trial.get_error() or "")
+    return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").rpartition("Failure # ")[2]
+
+
+def _last_line(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return lines[-1][:DETAIL_LENGTH] if lines else ""
