@@ -126,7 +126,11 @@ def bootstrap_distances(features: Tensor, real: GaussianStatistics, counts: Tens
 
 
 class FrechetInceptionDistance(Metric):
-    """FID of the generated images; standard error by the bootstrap over generated images, the real ones fixed."""
+    """FID of the generated images; standard error by the bootstrap over generated images, the real ones fixed.
+
+    The distance cannot fall under 0, so that the bootstrap overstates the error where generated and real features
+    hardly differ. Not to be confused with a mean: its bias falls with the number of images, compare at equal counts.
+    """
 
     name: ClassVar[str] = "fid"
     direction: ClassVar[Direction] = "minimize"

@@ -1,0 +1,86 @@
+"""How much is measured, and against what: the settings of an ``Evidence``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+
+from torch import Tensor
+
+from metrics.fid import GaussianStatistics
+
+Encoder = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Fidelity:
+    """How much is measured.
+
+    Attributes:
+        num_images: generated images, for fid, inception_score and regeneration_rate.
+        num_sampling_steps: network calls a generated image.
+        num_denoisings: injections of each forget image, for sscd.
+        num_denoising_steps: network calls a denoising.
+        injection_timestep: the timestep an image is noised to before it is denoised, inside 1 … T-1.
+        num_probes: Hutchinson probes of each forget image, for nll.
+        num_likelihood_evaluations: network calls a probe, at least 13.
+        num_membership_noises: noises at each of the timesteps of membership_loss.
+        batch_size: largest number of rows in a network call; it changes values by rounding only.
+
+    Raises:
+        ValueError: if one of them is less than 1.
+    """
+
+    num_images: int
+    num_sampling_steps: int
+    num_denoisings: int
+    num_denoising_steps: int
+    injection_timestep: int
+    num_probes: int
+    num_likelihood_evaluations: int
+    num_membership_noises: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        wrong = [f"{entry.name}={getattr(self, entry.name)}" for entry in fields(self) if getattr(self, entry.name) < 1]
+        if wrong:
+            raise ValueError(f"every field of Fidelity must be at least 1, but got {', '.join(wrong)}")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is measured against: the same in every report of a study.
+
+    Attributes:
+        forget: (F, C, H, W) in [-1, 1], F >= 1.
+        neighbours: (K, C, H, W), the retain images nearest to the forget images in descriptor space; K = 0 is allowed
+            where no metric of neighbours is asked for.
+        retain: (R, C, H, W), a fixed sample of retain images, for membership_loss.
+        descriptor: L2-normalised copy-detection descriptors (B, D) of images (B, C, H, W) in [-1, 1].
+        features: features (B, D) for the Fréchet distance.
+        classifier: logits (B, classes), for the Inception Score.
+        real_statistics: of ``features`` of real images, made once per study.
+        labels: metric name to its label in reports, for instance ``{"fid": "FID (digit features)"}``.
+
+    Encoders are in evaluation mode and on the network's device.
+
+    Raises:
+        ValueError: if there is no forget image, or the images differ in shape.
+    """
+
+    forget: Tensor
+    neighbours: Tensor
+    retain: Tensor
+    descriptor: Encoder
+    features: Encoder
+    classifier: Encoder | None
+    real_statistics: GaussianStatistics
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        groups = {"forget": self.forget, "neighbours": self.neighbours, "retain": self.retain}
+        if any(images.ndim != 4 or images.shape[1:] != self.forget.shape[1:] for images in groups.values()):
+            shapes = ", ".join(f"{name}={tuple(images.shape)}" for name, images in groups.items())
+            raise ValueError(f"images must be (N, C, H, W) of one size, but got {shapes}: resize them alike")
+        if not len(self.forget):
+            raise ValueError("there must be at least one forget image, but got none")
