@@ -1,4 +1,4 @@
-"""EraseDiff (arXiv 2401.05779), as in the data-unlearning study (arXiv 2503.01034, appendix): first-order, one level."""
+"""EraseDiff (arXiv 2401.05779), first-order, as compared in arXiv 2503.01034."""
 
 from __future__ import annotations
 
@@ -33,9 +33,7 @@ class EraseDiff(Method):
         require(eta > 0, "eta > 0", eta=eta)
         self.eta = eta
 
-    def losses(
-        self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None
-    ) -> Losses:
+    def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         target = batch.noise_target
         if target is None:
             target = torch.rand(

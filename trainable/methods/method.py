@@ -63,9 +63,7 @@ class Method(ABC):
     cost: ClassVar[tuple[int, int]] = (1, 1)
 
     @abstractmethod
-    def losses(
-        self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None
-    ) -> Losses:
+    def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         """The loss terms of ``batch``; what the batch leaves undrawn is drawn from ``generator``."""
 
     @abstractmethod

@@ -17,9 +17,7 @@ class NaiveDeletion(Method):
     name: ClassVar[str] = "naive_deletion"
     needs_forget: ClassVar[bool] = False
 
-    def losses(
-        self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None
-    ) -> Losses:
+    def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         noisy = denoiser.schedule.add_noise(batch.retain, batch.noise, batch.timesteps)
         prediction = denoiser(noisy, batch.timesteps, batch.condition)
         return Losses(retain=squared_error(prediction, batch.noise), forget=None)

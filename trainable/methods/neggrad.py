@@ -26,14 +26,10 @@ class NegGrad(Method):
         require(superfactor > 0, "superfactor > 0", superfactor=superfactor)
         self.superfactor = superfactor
 
-    def losses(
-        self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None
-    ) -> Losses:
+    def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         noisy = denoiser.schedule.add_noise(batch.forget, batch.noise, batch.timesteps)
         prediction = denoiser(noisy, batch.timesteps, batch.condition)
         return Losses(retain=None, forget=squared_error(prediction, batch.noise))
 
     def combine(self, geometry: GradientGeometry) -> Combination:
-        return Combination(
-            retain=0.0, forget=-1.0, step_size=self.superfactor, degenerate=geometry.forget_norm == 0
-        )
+        return Combination(retain=0.0, forget=-1.0, step_size=self.superfactor, degenerate=geometry.forget_norm == 0)

@@ -97,9 +97,7 @@ class SISS(Method):
         self.lambd = lambd
         self.scaling_norm = scaling_norm
 
-    def losses(
-        self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None
-    ) -> Losses:
+    def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         rows = draw_mixture(denoiser.schedule, batch, self.lambd, generator)
         prediction = denoiser(rows.noisy, batch.timesteps, batch.condition)
         return Losses(

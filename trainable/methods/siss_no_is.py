@@ -26,9 +26,7 @@ class SISSNoIS(Method):
         require(scaling_norm > 0, "scaling_norm > 0", scaling_norm=scaling_norm)
         self.scaling_norm = scaling_norm
 
-    def losses(
-        self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None
-    ) -> Losses:
+    def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         add_noise = denoiser.schedule.add_noise
         retain = denoiser(add_noise(batch.retain, batch.noise, batch.timesteps), batch.timesteps, batch.condition)
         forget = denoiser(add_noise(batch.forget, batch.noise, batch.timesteps), batch.timesteps, batch.condition)
