@@ -32,11 +32,14 @@ MEMBERSHIP_TIMES = (0.1, 0.25, 0.5, 0.75)
 
 @dataclass(frozen=True)
 class MembershipErrors:
-    """Squared errors of the predicted noise, averaged over pixels, at ``MEMBERSHIP_TIMES``; images share the noises.
+    """Squared errors of the predicted noise, averaged over pixels, at ``MEMBERSHIP_TIMES``.
+
+    Noise j at a timestep is given to every forget image and to one retain image, number j modulo R: a retain image more
+    costs nothing, and both sides see the same noises.
 
     Attributes:
         forget: (F, T, J): image, timestep, noise.
-        retain: (R, T, J).
+        retain: (T, J).
     """
 
     forget: Tensor
@@ -159,31 +162,37 @@ class Evidence:
 
     @cached_property
     def membership_errors(self) -> MembershipErrors:
-        """Denoising errors of forget and retain images at fixed timesteps, every image under the same noises.
+        """Denoising errors of forget and retain images at fixed timesteps under the same noises.
 
         Raises:
             ValueError: if the subject has no retain images.
         """
         if not len(self.subject.retain):
             raise ValueError("membership_loss needs retain images to compare with, but the subject has none")
-        images = torch.cat([self.subject.forget, self.subject.retain]).to(self.denoiser.device)
-        num_noises, num_times = self.fidelity.num_membership_noises, len(MEMBERSHIP_TIMES)
-        keys = [("membership", time, draw) for time in range(num_times) for draw in range(num_noises)]
+        num_forget, num_noises, num_times = (
+            len(self.subject.forget),
+            self.fidelity.num_membership_noises,
+            len(MEMBERSHIP_TIMES),
+        )
+        retain = self.subject.retain[torch.arange(num_noises) % len(self.subject.retain)]
+        blocks = []
+        with self._making("membership_errors"):
+            for block in self._blocks((num_forget + 1) * num_times * num_noises):
+                rows = [(*divmod(row // num_noises, num_times), row % num_noises) for row in block]
+                images = [
+                    retain[draw] if image == num_forget else self.subject.forget[image] for image, _, draw in rows
+                ]
+                noise = self._noise(("membership", time, draw) for _, time, draw in rows)
+                timesteps = self._membership_timesteps[[time for _, time, _ in rows]]
+                blocks.append(self._prediction_errors(torch.stack(images).to(noise.device), noise, timesteps))
+        errors = torch.cat(blocks).view(num_forget + 1, num_times, num_noises)
+        return MembershipErrors(forget=errors[:num_forget], retain=errors[num_forget])
+
+    @property
+    def _membership_timesteps(self) -> Tensor:
         last = self.denoiser.schedule.num_timesteps - 1
         times = [min(max(round(part * (last + 1)), 1), last) for part in MEMBERSHIP_TIMES]
-        with self._making("membership_errors"):
-            noise = self._noise(keys)
-            timesteps = torch.tensor(times, device=noise.device).repeat_interleave(num_noises)
-            errors = torch.cat(
-                [
-                    self._prediction_errors(
-                        images[rows // len(keys)], noise[rows % len(keys)], timesteps[rows % len(keys)]
-                    )
-                    for rows in map(torch.tensor, self._blocks(len(images) * len(keys)))
-                ]
-            ).view(len(images), num_times, num_noises)
-        num_forget = len(self.subject.forget)
-        return MembershipErrors(forget=errors[:num_forget], retain=errors[num_forget:])
+        return torch.tensor(times, device=self.denoiser.device)
 
     def _share(self, total: int) -> int:
         if total < 2:

@@ -23,13 +23,13 @@ def error_ratio(forget: Tensor, retain: Tensor) -> Tensor:
 
     Args:
         forget: squared errors ‖ε(a_t) − eps‖² (F, T, J) of F images at T timesteps with J noises.
-        retain: the same (R, T, J) of R retain images with the same timesteps and noises.
+        retain: the same (T, J) of retain images, one a noise, with the same timesteps and noises.
 
     Returns:
         () float64 in [0, ∞). Errors near t = 0 are a thousand times those near t = 999: the ratio at each timestep
         gives every timestep the same say.
     """
-    return _mean_ratio(forget.to(torch.float64).mean(0), retain.to(torch.float64).mean(0))
+    return _mean_ratio(forget.to(torch.float64).mean(0), retain.to(torch.float64))
 
 
 def _mean_ratio(forget: Tensor, retain: Tensor) -> Tensor:
@@ -37,8 +37,11 @@ def _mean_ratio(forget: Tensor, retain: Tensor) -> Tensor:
 
 
 def jackknife_stderr(forget: Tensor, retain: Tensor) -> float:
-    """Standard error of ``error_ratio`` over the noises, each left out in turn; NaN for one noise."""
-    forget, retain = forget.to(torch.float64).mean(0), retain.to(torch.float64).mean(0)
+    """Standard error of ``error_ratio`` over the noises, each left out in turn; NaN for one noise.
+
+    A noise comes with its retain image: unlike those of other metrics, this error holds a spread between images too.
+    """
+    forget, retain = forget.to(torch.float64).mean(0), retain.to(torch.float64)
     count = forget.shape[-1]
     if count < 2:
         return math.nan
@@ -60,7 +63,9 @@ class MembershipLoss(Metric):
     direction: ClassVar[Direction] = "maximize"
     bounds: ClassVar[tuple[float, float]] = (0.0, math.inf)
     needs: ClassVar[tuple[str, ...]] = ("membership_errors",)
-    cost: ClassVar[str] = "num_membership_noises × 4 timesteps rows a forget and a retain image"
+    cost: ClassVar[str] = (
+        "num_membership_noises × 4 timesteps rows a forget image, and as many for the retain images together"
+    )
 
     def compute(self, evidence: Evidence) -> Measurement:
         """NaN if the network's output is not finite; a NaN standard error for a single noise."""

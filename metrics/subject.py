@@ -24,7 +24,7 @@ class Fidelity:
         injection_timestep: the timestep an image is noised to before it is denoised, inside 1 … T-1.
         num_probes: Hutchinson probes of each forget image, for nll.
         num_likelihood_evaluations: network calls a probe, at least 13.
-        num_membership_noises: noises at each of the timesteps of membership_loss.
+        num_membership_noises: noises of each forget image at each of the four timesteps of membership_loss.
         batch_size: largest number of rows in a network call; it changes values by rounding only.
 
     Raises:

@@ -20,9 +20,7 @@ def test_fewer_denoisings_and_noises_are_a_prefix_too() -> None:
     many, few = tiny_evidence(), tiny_evidence(num_denoisings=2, num_membership_noises=2, batch_size=3)
 
     torch.testing.assert_close(few.denoisings, many.denoisings[:, :2], rtol=1e-3, atol=1e-4)
-    torch.testing.assert_close(
-        few.membership_errors.retain, many.membership_errors.retain[:, :, :2], rtol=1e-3, atol=1e-4
-    )
+    torch.testing.assert_close(few.membership_errors.retain, many.membership_errors.retain[:, :2], rtol=1e-3, atol=1e-4)
 
 
 def test_no_two_images_share_their_noise() -> None:
@@ -65,7 +63,7 @@ def test_every_part_is_made_once_and_its_rows_are_counted() -> None:
         "denoisings": 2 * 4 * 2,
         "neighbour_denoisings": 3 * 3 * 2,  # 8 denoisings of forget images make 3 for each of 3 neighbours
         "neighbour_likelihood": 3 * 2 * 16,
-        "membership_errors": (2 + 4) * 4 * 3,
+        "membership_errors": (2 + 1) * 4 * 3,
         "sample_features": 0,
     }
     assert all(cost.seconds > 0 for cost in evidence.costs.values())
@@ -79,7 +77,7 @@ def test_shapes_are_one_row_per_image_and_draw() -> None:
     assert evidence.denoising_descriptors.shape == (2, 4, 6)
     assert evidence.neighbour_denoising_descriptors.shape == (3, 3, 6)
     assert evidence.membership_errors.forget.shape == (2, 4, 3)
-    assert evidence.membership_errors.retain.shape == (4, 4, 3)
+    assert evidence.membership_errors.retain.shape == (4, 3)
     assert evidence.forget_likelihood.bits_per_dim.shape == (2,)
 
 
@@ -99,19 +97,20 @@ def test_denoising_starts_from_the_forget_image_under_fresh_noise() -> None:
 
 
 def test_membership_errors_are_those_of_a_plain_loop() -> None:
-    evidence = tiny_evidence(batch_size=5)
-    errors = evidence.membership_errors
-    denoiser, seed_noise = evidence.denoiser, evidence._noise
+    evidence = tiny_evidence(num_forget=2, num_membership_noises=6, batch_size=5)
+    errors, denoiser = evidence.membership_errors, evidence.denoiser
     denoiser.network.eval()
 
-    for index, image in enumerate(evidence.subject.retain):
-        for time, t in enumerate((100, 250, 500, 750)):
-            for draw in range(3):
-                noise, timestep = seed_noise([("membership", time, draw)]), torch.tensor([t])
+    for time, t in enumerate((100, 250, 500, 750)):
+        for draw in range(6):
+            noise, timestep = evidence._noise([("membership", time, draw)]), torch.tensor([t])
+            for image, error in (
+                (evidence.subject.retain[draw % 4], errors.retain[time, draw]),
+                (evidence.subject.forget[1], errors.forget[1, time, draw]),
+            ):
                 with torch.no_grad():
                     predicted = denoiser(denoiser.schedule.add_noise(image[None], noise, timestep), timestep)
-                expected = (predicted - noise).square().mean()
-                torch.testing.assert_close(errors.retain[index, time, draw], expected, rtol=1e-4, atol=1e-6)
+                torch.testing.assert_close(error, (predicted - noise).square().mean(), rtol=1e-4, atol=1e-6)
 
 
 def test_modes_and_hooks_are_restored_when_a_part_fails() -> None:
