@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from analysis.front import hypervolume, over_forgotten, pareto_front, recommend, violations
+from analysis.front import hypervolume, over_forgotten, pareto_front, recommend
 from analysis.load import Study, StudyError, load_study
+from analysis.scene import nearest
 from tuning.config import Constraint, StudyConfig, parse_constraint
 
 KEY = ["trial_id", "step"]
@@ -100,19 +100,6 @@ def show_front(study: Study, constraints: Sequence[Constraint], console: Console
     console.print(escape(choice.rule))
 
 
-def nearest(study: Study, constraints: Sequence[Constraint]) -> str:
-    """How far the nearest report is from keeping the bounds, and what to change."""
-    total = violations(study.candidates, constraints, study.untouched)
-    if not np.isfinite(total).any():
-        return "No report has a finite value for every bounded metric; look at the reasons in trials.csv."
-    row = study.candidates.iloc[int(np.argmin(total))]
-    values = ", ".join(f"{c.metric} {row[c.metric]:.4g} against {c}" for c in constraints)
-    return (
-        f"The nearest is trial {row['trial_id']} at step {row['step']}, {100 * total.min():.0f}% beyond ({values}). "
-        "Loosen the bound, lower the learning rate or the rungs, or run more trials."
-    )
-
-
 def _table(
     study: Study, front: pd.DataFrame, constraints: Sequence[Constraint], recommended: int | None, bounds: str
 ) -> Table:
@@ -121,7 +108,9 @@ def _table(
     beyond = [False] * len(front)
     if study.ideal is not None:
         beyond = list(over_forgotten(front, study.objectives, study.untouched, study.ideal))
-    table = Table(title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.candidates)} reports"))
+    table = Table(
+        title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.candidates)} reports")
+    )
     for column in ("", "trial", "method", "step"):
         table.add_column(column)
     for metric in metrics:

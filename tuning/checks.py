@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -55,7 +56,7 @@ def name_problems(rule: str, name: str, registry: Collection[str], load: Callabl
     if name in registry:
         return []
     if ":" not in name:
-        return [Problem(rule, name, f"{closest(name, registry)}, or give package.module:Class")]
+        return [Problem(rule, name, f"{closest(name, registry)} (or package.module:Class)")]
     try:
         load(name)
     except Exception as error:  # an extension runs code of the user's: whatever it raises is the finding
@@ -72,19 +73,13 @@ def _methods(methods: Sequence[str]) -> list[Problem]:
     return unknown
 
 
-def _metrics(
-    objectives: Sequence[Objective], constraints: Sequence[Constraint], report_metrics: Sequence[str]
-) -> list[Problem]:
-    registry = metric_registry()
-    problems: list[Problem] = []
-    for kind, names in (
-        ("objective", [objective.metric for objective in objectives]),
-        ("constraint", [constraint.metric for constraint in constraints]),
-        ("reported metric", report_metrics),
-    ):
-        for name in names:
-            problems += name_problems(f"every {kind} must be a known metric", name, registry, registry.__getitem__)
-    return problems
+def _metrics(kind: str, names: Sequence[str]) -> list[Problem]:
+    registry, rule = metric_registry(), f"every {kind} must be a known metric"
+    return [problem for name in names for problem in name_problems(rule, name, registry, registry.__getitem__)]
+
+
+def _goal_metrics(kind: str, goals: Sequence[Objective | Constraint]) -> list[Problem]:
+    return _metrics(kind, [goal.metric for goal in goals])
 
 
 def _objectives(objectives: Sequence[Objective]) -> list[Problem]:
@@ -185,7 +180,7 @@ def _rungs(rungs: Sequence[int]) -> list[Problem]:
     return [Problem("rungs must rise strictly", ", ".join(map(str, rungs)), "write for instance 10, 20, 40")]
 
 
-def _final(trial: int, final: int, name: str) -> list[Problem]:
+def _final(name: str, trial: int, final: int) -> list[Problem]:
     if final >= trial:
         return []
     rule = f"final_{name} must be at least {name}, since baseline and front are measured more closely"
@@ -226,18 +221,20 @@ def _url(field: str, url: str | None) -> list[Problem]:
 
 
 def _for_field(check: Check, field: str) -> tuple[tuple[str, ...], Check]:
-    return (field,), lambda value: check(field, value)
+    return (field,), partial(check, field)
 
 
 def _final_pair(name: str) -> tuple[tuple[str, ...], Check]:
-    return (name, f"final_{name}"), lambda trial, final: _final(trial, final, name)
+    return (name, f"final_{name}"), partial(_final, name)
 
 
 RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("name",), paths.name_problems),
     (("workload",), _workload),
     (("methods",), _methods),
-    (("objectives", "constraints", "report_metrics"), _metrics),
+    (("objectives",), partial(_goal_metrics, "objective")),
+    (("constraints",), partial(_goal_metrics, "constraint")),
+    (("report_metrics",), partial(_metrics, "reported metric")),
     (("objectives",), _objectives),
     (("constraints",), _constraints),
     (("methods", "fix"), _fix),
@@ -253,7 +250,8 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
     *(_for_field(_encoder, field) for field in ("descriptor", "features", "classifier")),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
-    (("forget", "model"), paths.forget_problems),
+    (("forget",), paths.forget_problems),
+    (("forget", "model"), paths.size_problems),
     (("storage_path",), paths.storage_problems),
 )
 """Fields → check, of what must lie on the disk; paths are absolute by then."""

@@ -82,6 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
     """The parser: ``--study``, ``--resume``, ``--dry-run`` and a flag for each field of `StudyConfig`."""
     parser = argparse.ArgumentParser(
         prog="tune_unlearning.py",
+        usage="%(prog)s [--study FILE] [--FIELD VALUE ...] [--resume] [--dry-run]",
         description="Searches for the methods and hyper-parameters that make a diffusion model forget given images, "
         "and ends in a constrained Pareto front. Without flags it runs the embedded study on this machine.",
         epilog="Every field can be set in the study file or by its flag; a flag wins. 'none' unsets an optional field.",

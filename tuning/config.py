@@ -70,11 +70,11 @@ def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
     """
     flags, options, problems = parse_flags(argv)
     base, recorded = _layers(flags, options, problems)
-    values = _valid_values(merged(_without_companions(base, flags), flags), problems)
-    values = checks.resolved_paths(values)
+    given = merged(_without_companions(base or {}, flags), flags)
+    values = checks.resolved_paths(_valid_values(given, problems, complete=base is not None))
     problems += checks.problems_of(values, checks.RELATIONS)
     problems += checks.problems_of(values, checks.FILES)
-    if "name" in values and not paths.name_problems(values["name"]) and "storage_path" in values:
+    if {"name", "storage_path"} <= set(values) and not paths.name_problems(values["name"]):
         problems += paths.study_problems(values["storage_path"], values["name"], options.resume)
     if recorded is not None:
         problems += _changed(values, recorded)
@@ -85,24 +85,24 @@ def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
 
 def _layers(
     flags: Mapping[str, Any], options: Options, problems: list[Problem]
-) -> tuple[dict[str, Any], dict[str, Any] | None]:
-    """What the flags are laid over, and what the study that is resumed was started with."""
-    file: dict[str, Any] = {}
-    recorded: dict[str, Any] | None = None
-    if options.study is not None or not options.resume or "name" not in flags:
-        file = _read(paths.resolve_input(options.study or DEFAULT_STUDY), problems)
-    if options.resume:
-        where = {**file, **flags}
-        recorded = _recorded(where.get("storage_path"), where.get("name"), problems)
-    return merged(recorded or {}, file if options.study is not None or recorded is None else {}), recorded
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """What the flags are laid over, None where unreadable; and what the resumed study began with."""
+    file = _read(paths.resolve_input(options.study or DEFAULT_STUDY), problems)
+    if not options.resume:
+        return file, None
+    where = {**(file or {}), **flags}
+    recorded = _recorded(where.get("storage_path"), where.get("name"), problems)
+    if recorded is None:
+        return file, None
+    return merged(recorded, (file or {}) if options.study is not None else {}), recorded
 
 
-def _read(path: str, problems: list[Problem]) -> dict[str, Any]:
+def _read(path: str, problems: list[Problem]) -> dict[str, Any] | None:
     try:
         return read_mapping(Path(path))
     except ConfigError as error:
         problems.extend(error.problems)
-        return {}
+        return None
 
 
 def _recorded(storage_path: object, name: object, problems: list[Problem]) -> dict[str, Any] | None:
@@ -111,7 +111,8 @@ def _recorded(storage_path: object, name: object, problems: list[Problem]) -> di
     if is_remote(storage) or not isinstance(name, str) or paths.name_problems(name):
         return None
     file = StudyFiles(paths.absolute(storage) / name).study
-    return {**_read(str(file), problems), "storage_path": storage} if file.is_file() else None
+    recorded = _read(str(file), problems) if file.is_file() else None
+    return None if recorded is None else {**recorded, "storage_path": storage}
 
 
 def _without_companions(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,15 +121,21 @@ def _without_companions(base: Mapping[str, Any], flags: Mapping[str, Any]) -> di
     return {name: value for name, value in base.items() if name not in stale}
 
 
-def _valid_values(given: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
-    """The fields that are valid by themselves, defaults filled in; what is not goes to `problems`."""
+def _valid_values(given: Mapping[str, Any], problems: list[Problem], complete: bool = True) -> dict[str, Any]:
+    """The fields that are valid by themselves, defaults filled in; what is not goes to `problems`.
+
+    Args:
+        given: field → plain value.
+        problems: takes what is found.
+        complete: whether a field that is missing is a problem.
+    """
     fields = StudyConfig.model_fields
     problems += [unknown_key(name) for name in given if name not in fields]
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in given:
             if field.is_required():
-                problems.append(missing_field(name))
+                problems += [missing_field(name)] if complete else []
             else:
                 values[name] = field.get_default(call_default_factory=True)
             continue

@@ -157,22 +157,30 @@ def image_size(path: str) -> tuple[int, int]:
         raise ValueError("which is no whole image file") from None
 
 
-def forget_problems(paths: tuple[str, ...], model: str | None) -> list[Problem]:
-    """Whether each forget image is a whole image file, of the size that a pixel-space model takes."""
-    expected = pixel_size(model) if model is not None else None
+def forget_problems(paths: tuple[str, ...]) -> list[Problem]:
+    """Whether each forget image is a whole image file."""
     problems = []
     for path in paths:
         try:
-            size = image_size(path)
+            image_size(path)
         except ValueError as error:
             problems.append(Problem("forget must be image files", f"{path}, {error}", "check the path and the file"))
-            continue
-        if expected is not None and size != expected:
-            rule = f"a forget image must have the model's size, {expected[0]}×{expected[1]} pixels"
-            problems.append(
-                Problem(rule, f"{path}, {size[0]}×{size[1]}", "scale the image, as the training images were")
-            )
     return problems
+
+
+def size_problems(paths: tuple[str, ...], model: str) -> list[Problem]:
+    """Whether each forget image, where it is whole, has the size that a pixel-space model takes."""
+    expected = pixel_size(model)
+    if expected is None:
+        return []
+    rule = f"a forget image must have the model's size, {expected[0]}×{expected[1]} pixels"
+    remedy = "scale the image, as the training images were"
+    sizes = {path: image_size(path) for path in paths if not forget_problems((path,))}
+    return [
+        Problem(rule, f"{path}, {width}×{height}", remedy)
+        for path, (width, height) in sizes.items()
+        if (width, height) != expected
+    ]
 
 
 def pixel_size(model: str) -> tuple[int, int] | None:
