@@ -169,11 +169,8 @@ class Evidence:
         """
         if not len(self.subject.retain):
             raise ValueError("membership_loss needs retain images to compare with, but the subject has none")
-        num_forget, num_noises, num_times = (
-            len(self.subject.forget),
-            self.fidelity.num_membership_noises,
-            len(MEMBERSHIP_TIMES),
-        )
+        num_forget, num_times = len(self.subject.forget), len(MEMBERSHIP_TIMES)
+        num_noises = self.fidelity.num_membership_noises
         retain = self.subject.retain[torch.arange(num_noises) % len(self.subject.retain)]
         blocks = []
         with self._making("membership_errors"):
