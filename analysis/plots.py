@@ -175,7 +175,7 @@ def _draw_front(axes: Axes, study: Study, scene: Scene) -> None:
         axes.scatter(left, top, c=style.colour, marker=style.matplotlib_marker, s=80, edgecolors=_INK, zorder=4)
     if scene.choice.position is not None:
         best = scene.choice.position
-        star = {"marker": "*", "facecolors": "none", "edgecolors": _INK, "linewidths": 1.6}
+        star: dict[str, Any] = {"marker": "*", "facecolors": "none", "edgecolors": _INK, "linewidths": 1.6}
         axes.scatter(x[best], y[best], s=480, zorder=5, **star)
         axes.scatter([], [], s=120, label="recommended", **star)
 

@@ -14,11 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 from registry import Registry
-from search_spaces import SEARCH_SPACES, MethodSpace, Parameter
+from search_spaces import SEARCH_SPACES
 from tuning import paths
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
 from tuning.schema import is_remote
+from tuning.space_checks import enqueue_problems, fix_problems, space_of
 
 Check = Callable[..., list[Problem]]
 _URL_FIELDS = ("storage_path", "mlflow_tracking_uri", "optuna_storage", "address")
@@ -34,21 +35,6 @@ def workload_registry() -> Registry[Any]:
     """``trainable.workloads.WORKLOADS``."""
     registry: Registry[Any] = importlib.import_module("trainable.workloads").WORKLOADS
     return registry
-
-
-def space_of(method: str) -> MethodSpace:
-    """The search space of a method: registered, or the ``space`` attribute of ``package.module:Class``.
-
-    Raises:
-        KeyError: the method is neither.
-        ImportError, AttributeError: the extension cannot be imported.
-        TypeError: it has no `MethodSpace`.
-    """
-    found: object = SEARCH_SPACES[method]
-    space = found if isinstance(found, MethodSpace) else getattr(found, "space", None)
-    if not isinstance(space, MethodSpace):
-        raise TypeError(f"{method} has no attribute 'space' that is a search_spaces.MethodSpace")
-    return space
 
 
 def name_problems(rule: str, name: str, registry: Collection[str], load: Callable[[str], object]) -> list[Problem]:
@@ -92,79 +78,6 @@ def _objectives(objectives: Sequence[Objective]) -> list[Problem]:
 def _workload(workload: str) -> list[Problem]:
     registry = workload_registry()
     return name_problems("workload must be a known one", workload, registry, registry.__getitem__)
-
-
-def known_spaces(methods: Sequence[str]) -> list[MethodSpace]:
-    """The spaces of those `methods` that have one; the others are another check's finding."""
-    spaces = []
-    for method in methods:
-        try:
-            spaces.append(space_of(method))
-        except Exception:  # as in name_problems, which reports it
-            continue
-    return spaces
-
-
-def _parameters(spaces: Sequence[MethodSpace]) -> dict[str, Parameter]:
-    """Every name that settings may use, with its parameter."""
-    parameters = [parameter for space in spaces for parameter in space.parameters]
-    return {name: parameter for parameter in parameters for name in (parameter.name, parameter.sampled_name)}
-
-
-def _fix(methods: Sequence[str], fix: Mapping[str, float]) -> list[Problem]:
-    parameters = _parameters(known_spaces(methods))
-    problems = []
-    for name, value in fix.items():
-        given = f"{name}={value:g}"
-        if name not in parameters:
-            rule = f"fix must name a parameter of the chosen methods ({', '.join(methods)})"
-            problems.append(Problem(rule, given, closest(name, parameters) if parameters else "they have none"))
-        elif reason := _illegal(parameters[name], value):
-            problems.append(Problem(f"fix: {reason}", given, "give a value that the method can take"))
-        elif name != parameters[name].name and parameters[name].name in fix:
-            rule = "fix must give a parameter once, as a value or as a ratio"
-            problems.append(Problem(rule, f"{parameters[name].name} and {name}", "remove one of them"))
-    return problems
-
-
-def _illegal(parameter: Parameter, value: float) -> str | None:
-    """The rule that a fixed value breaks: what is sampled in logarithms is positive, the rest stays in its range."""
-    if parameter.log:
-        return None if value > 0 else f"{parameter.name} must be > 0"
-    if parameter.low <= value <= parameter.high:
-        return None
-    return f"{parameter.low:g} <= {parameter.name} <= {parameter.high:g} must hold"
-
-
-def _enqueue(methods: Sequence[str], enqueue: Sequence[Mapping[str, str | float]]) -> list[Problem]:
-    problems = []
-    for settings in enqueue:
-        method = str(settings.get("method", ""))
-        given = ", ".join(f"{key}: {value}" for key, value in settings.items())
-        if method not in methods:
-            rule = "every enqueue entry must name one of the chosen methods"
-            problems.append(Problem(rule, given, closest(method, methods)))
-            continue
-        parameters = _parameters(known_spaces([method]))
-        for name in settings.keys() - {"method"}:
-            problems += _enqueued(method, name, settings[name], parameters)
-    return problems
-
-
-def _enqueued(method: str, name: str, value: str | float, parameters: Mapping[str, Parameter]) -> list[Problem]:
-    given = f"{name}: {value}"
-    if name not in parameters:
-        remedy = closest(name, parameters) if parameters else "it has none"
-        return [Problem(f"an enqueue entry must name parameters of {method}", given, remedy)]
-    parameter = parameters[name]
-    if isinstance(value, str):
-        return [Problem(f"enqueue: {name} must be a number", given, "write it as 0.5 or 1e-3")]
-    if name != parameter.sampled_name:  # a product: its ratio is known after calibration only
-        return [] if value > 0 else [Problem(f"enqueue: {name} must be > 0", given, "give a positive value")]
-    if parameter.contains(value):
-        return []
-    rule = f"enqueue: {parameter.low:g} <= {name} <= {parameter.high:g} must hold"
-    return [Problem(rule, given, "give a value in the range that is searched, or fix it")]
 
 
 def _searcher(searcher: str, methods: Sequence[str]) -> list[Problem]:
@@ -237,8 +150,8 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("report_metrics",), partial(_metrics, "reported metric")),
     (("objectives",), _objectives),
     (("constraints",), _constraints),
-    (("methods", "fix"), _fix),
-    (("methods", "enqueue"), _enqueue),
+    (("methods", "fix"), fix_problems),
+    (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
     (("rungs",), _rungs),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),

@@ -158,8 +158,7 @@ def _single(name: str, occurrences: list[list[str]] | None, problems: list[Probl
     if len(words) != 1:
         given = " ".join(words) or "none"
         problems.append(Problem(f"{flag_of(name)} must have one value", given, "quote a value that contains spaces"))
-        return None
-    return words[0]
+    return words[0] if words else None
 
 
 def _switch(name: str, occurrences: list[list[str]] | None, problems: list[Problem]) -> bool:

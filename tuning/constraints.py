@@ -89,6 +89,7 @@ def feasible_by(
     """
     for constraint in constraints:
         value, stderr = _number(report, constraint.metric), _number(report, f"{constraint.metric}_stderr")
-        if not excess(constraint, value, baseline) + num_stderr * stderr <= 0.0:
+        needed = excess(constraint, value, baseline) + num_stderr * stderr
+        if not (math.isfinite(needed) and needed <= 0.0):
             return False
     return True

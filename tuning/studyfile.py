@@ -109,7 +109,9 @@ def field_problems(error: ValidationError, prefix: str = "") -> list[Problem]:
         if detail["type"] == "extra_forbidden":
             problems.append(unknown_key(name))
             continue
-        if detail["type"] == "missing":
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # its items are wrong, each of which is a finding of its own
+        if detail["type"] == "missing" and len(path) == 1:
             problems.append(missing_field(name))
             continue
         text = detail["msg"].removeprefix("Value error, ").rstrip(".")

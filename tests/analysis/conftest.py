@@ -54,11 +54,12 @@ def make_reports(num_trials: int, seed: int = 3) -> pd.DataFrame:
         for rung, step in enumerate((10, 20, 30, 40)):
             way = reach * strength * (rung + 1) / 4
             gain = np.clip(way, 0, 0.97)
+            sscd = 0.86 - 0.62 * min(gain / taste**0.7, 1.0) + rng.normal(0, 0.02)
             rows.append(
                 {
-                    "trial_id": f"{trial:05d}", "method": method, "step": step, "rung": rung, "repeat": 0, "seed": trial,
-                    "forget_image": 0, "lambd": strength / 2 if method == "siss" else np.nan,
-                    "sscd": 0.86 - 0.62 * min(gain / taste**0.7, 1.0) + rng.normal(0, 0.02), "sscd_stderr": 0.02, "sscd_num": 16,
+                    "trial_id": f"{trial:05d}", "method": method, "step": step, "rung": rung, "repeat": 0,
+                    "seed": trial, "forget_image": 0, "lambd": strength / 2 if method == "siss" else np.nan,
+                    "sscd": sscd, "sscd_stderr": 0.02, "sscd_num": 16,
                     "nll": 3.3 + 1.1 * way * taste, "nll_stderr": 0.06, "nll_num": 4,
                     "fid": 16 + cost * way**2 + rng.normal(0, 0.4), "fid_stderr": 0.5, "fid_num": 256,
                 }

@@ -1,0 +1,470 @@
+"""A configuration is right, or everything that is wrong with it is said at once and nothing is written."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from search_spaces import SEARCH_SPACES
+from tuning.config import (
+    ConfigError,
+    Constraint,
+    Objective,
+    Options,
+    Problem,
+    StudyConfig,
+    from_yaml,
+    load_config,
+    parse_constraint,
+    parse_objective,
+    render,
+    to_yaml,
+)
+from tuning.paths import PROJECT_ROOT, resolve_input
+from tuning.problems import has_password, redact
+from tuning.studyfile import read_mapping
+
+Load = Callable[..., tuple[StudyConfig, Options]]
+
+
+def write_safetensors(path: Path) -> None:
+    header = json.dumps({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
+    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
+
+
+@pytest.fixture
+def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The embedded study's settings over small files of its own, as ``study.yaml`` in the current directory."""
+    monkeypatch.chdir(tmp_path)
+    for model in ("base", "retrained"):
+        (tmp_path / model / "unet").mkdir(parents=True)
+        (tmp_path / model / "model_index.json").write_text("{}")
+        (tmp_path / model / "unet" / "config.json").write_text('{"sample_size": 28, "in_channels": 1}')
+        write_safetensors(tmp_path / model / "unet" / "diffusion_pytorch_model.safetensors")
+    np.savez(tmp_path / "digits.npz", images=np.zeros((2, 28, 28), np.uint8))
+    write_safetensors(tmp_path / "encoder.safetensors")
+    Image.new("L", (28, 28)).save(tmp_path / "tshirt.png")
+    values = read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml")
+    encoders = dict.fromkeys(("descriptor", "features", "classifier"), "encoder.safetensors")
+    values |= {
+        "model": "base",
+        "retrained_model": "retrained",
+        "retain": "digits.npz",
+        "unseen": "digits.npz",
+        **encoders,
+    }
+    values |= {"forget": ["tshirt.png"], "name": "tshirt"}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
+    return tmp_path
+
+
+@pytest.fixture
+def load(workspace: Path) -> Load:
+    return lambda *flags: load_config(["--study", "study.yaml", *flags])
+
+
+@pytest.fixture
+def problems_of(load: Load, workspace: Path) -> Callable[..., list[Problem]]:
+    """The problems that flags give; checks that nothing was written meanwhile."""
+
+    def find(*flags: str) -> list[Problem]:
+        before = sorted(workspace.rglob("*"))
+        with pytest.raises(ConfigError) as error:
+            load(*flags)
+        assert sorted(workspace.rglob("*")) == before
+        return list(error.value.problems)
+
+    return find
+
+
+def set_keys(workspace: Path, **values: object) -> None:
+    path = workspace / "study.yaml"
+    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}))
+
+
+class TestGoals:
+    def test_relative_and_absolute_bounds(self) -> None:
+        assert parse_constraint("fid <= 1.2x") == Constraint("fid", "<=", 1.2, True)
+        assert parse_constraint("clip_iqa>=6e-1") == Constraint("clip_iqa", ">=", 0.6)
+        assert parse_constraint("pkg.mod:Cls <= -2") == Constraint("pkg.mod:Cls", "<=", -2.0)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["", "fid", "fid < 1", "fid == 1", "fid <= x", "fid <= nan", "fid <= inf", "fid <= 1e999", "<= 2", "a b <= 1"],
+    )
+    def test_a_bound_that_cannot_be_parsed(self, text: str) -> None:
+        with pytest.raises(ValueError, match="must read 'METRIC <= NUMBER'"):
+            parse_constraint(text)
+
+    @given(st.sampled_from(["<=", ">="]), st.floats(-1e6, 1e6), st.booleans())
+    def test_a_constraint_survives_its_text(self, op: str, bound: float, relative: bool) -> None:
+        again = parse_constraint(str(Constraint("fid", op, bound, relative)))  # type: ignore[arg-type]
+        assert (again.metric, again.op, again.relative) == ("fid", op, relative)
+        assert again.bound == pytest.approx(bound, rel=1e-11)
+
+    def test_objectives_read_either_way_round(self) -> None:
+        assert parse_objective("minimize sscd") == parse_objective("sscd minimize") == Objective("sscd", "minimize")
+        for text in ("sscd", "minimise sscd", "minimize maximize", "minimize sscd nll"):
+            with pytest.raises(ValueError, match="must read 'minimize METRIC'"):
+                parse_objective(text)
+
+
+class TestLayers:
+    def test_defaults_study_file_and_flags(self, load: Load, workspace: Path) -> None:
+        config, options = load("--num-trials", "3", "--time-budget", "90m", "--adam-betas", "0.5", "0.9", "--dry-run")
+        assert (config.num_trials, config.time_budget, config.adam_betas) == (3, 5400.0, (0.5, 0.9))
+        assert options == Options("study.yaml", resume=False, dry_run=True)
+        assert config.learning_rate == 1e-4, "YAML 1.1 would read 1e-4 as a text"
+        assert config.methods == tuple(SEARCH_SPACES)
+        assert config.objectives == (Objective("sscd", "minimize"), Objective("nll", "maximize"))
+        assert config.constraints == (Constraint("fid", "<=", 1.2, True),)
+        assert config.model == str(workspace / "base")
+        assert config.root == workspace / "runs" / "tshirt"
+        assert config.tracking_uri == f"sqlite:///{workspace}/runs/mlflow.db"
+
+    def test_the_command_of_one_plain_run(self, load: Load) -> None:
+        config, _ = load("--methods", "siss", "--fix", "lambd=0.5", "--fix", "scaling_norm=10", "--num-trials", "1")
+        assert (config.methods, config.fix, config.num_trials) == (("siss",), {"lambd": 0.5, "scaling_norm": 10.0}, 1)
+
+    def test_flags_merge_fix_and_replace_lists(self, load: Load, workspace: Path) -> None:
+        set_keys(workspace, fix={"lambd": 0.1, "eta": 0.01}, constraints=["fid <= 2x"])
+        config, _ = load("--fix", "lambd=0.5", "--constraint", "fid <= 1.1x", "--constraint", "inception_score >= 3")
+        assert config.fix == {"lambd": 0.5, "eta": 0.01}
+        assert list(map(str, config.constraints)) == ["fid <= 1.1x", "inception_score >= 3"]
+
+    def test_enqueue_and_none_and_switches(self, load: Load) -> None:
+        config, _ = load("--enqueue", "{method: siss, lambd: 0.25}", "--retrained-model", "none", "--log-forget-images")
+        assert config.enqueue == ({"method": "siss", "lambd": 0.25},)
+        assert config.retrained_model is None
+        assert config.log_forget_images is True
+        assert load("--log-forget-images", "false")[0].log_forget_images is False
+
+    def test_another_model_drops_the_retrained_one_of_the_study_file(self, load: Load) -> None:
+        config, _ = load("--model", "retrained")
+        assert (config.retrained_model, config.unseen) == (None, None)
+        config, _ = load("--forget", "tshirt.png")
+        assert config.retrained_model is None
+        assert config.unseen is not None
+
+    def test_inputs_come_from_the_current_directory_or_the_project(self, workspace: Path) -> None:
+        assert resolve_input("tshirt.png") == str(workspace / "tshirt.png")
+        assert resolve_input("studies/mnist_tshirt.yaml") == str(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml")
+
+    def test_a_hub_id_stays(self, load: Load) -> None:
+        assert load("--model", "google/ddpm-celebahq-256")[0].model == "google/ddpm-celebahq-256"
+
+    def test_fidelity_of_reports_and_of_the_front(self, load: Load) -> None:
+        config, _ = load()
+        assert config.trial_fidelity == {
+            "num_images": 256, "num_sampling_steps": 15, "num_denoisings": 16, "num_denoising_steps": 8,
+            "injection_timestep": 500, "num_probes": 4, "num_likelihood_evaluations": 70,
+            "num_membership_noises": 32, "batch_size": 128,
+        }  # fmt: skip
+        changed = {"num_images": 512, "num_probes": 16, "num_denoisings": 64}
+        assert config.final_fidelity == config.trial_fidelity | changed
+        assert config.metrics[:3] == ("sscd", "nll", "fid")
+
+    def test_round_trip(self, load: Load) -> None:
+        config, _ = load("--fix", "lambd=0.5", "--enqueue", "{method: erasediff, eta: 1e-3}", "--name", "Étude 2 数字")
+        assert from_yaml(to_yaml(config)) == config
+        assert from_yaml(render(config)) == config
+        with pytest.raises(ValueError, match="frozen"):
+            config.seed = 3  # type: ignore[misc]
+
+
+class TestBadInput:
+    """Each mistake of a user: the rule it breaks, the value that was given, and a remedy."""
+
+    @pytest.mark.parametrize(
+        ("flags", "rule", "value", "remedy"),
+        [
+            (["--nmae", "x"], "every flag must be a known one", "--nmae", "did you mean '--name'?"),
+            (["stray"], "--study must have one value", "study.yaml stray", "quote"),
+            (["--methods", "sis"], "every method must be a known one", "sis", "did you mean 'siss'?"),
+            (["--methods", "no.such:Thing"], "can be imported", "no.such:Thing", "Python path"),
+            (["--methods", "siss", "siss"], "named once", "siss, siss", "remove"),
+            (["--objectives", "minimize ssd"], "known metric", "ssd", "'sscd'"),
+            (["--objectives", "minimize nll", "maximize nll"], "different metrics", "minimize nll", "once"),
+            (["--objectives", "nll"], "an objective must read", "nll", "'minimize sscd'"),
+            (["--report-metrics", "fdi"], "known metric", "fdi", "'fid'"),
+            (["--workload", "unconditonal"], "workload", "unconditonal", "'unconditional'"),
+            (["--constraint", "fid < 2"], "a constraint must read", "fid < 2", "'fid <= 1.2x'"),
+            (["--constraint", "fdi <= 2"], "known metric", "fdi", "'fid'"),
+            (["--constraint", "fid <= -1x"], "relative bound must be > 0", "fid <= -1x", "1.2x"),
+            (["--constraint", "fid <= 1", "fid <= 2"], "once from each side", "fid <= 1, fid <= 2", "stricter"),
+            (["--fix", "lamdb=1"], "parameter of the chosen methods", "lamdb=1", "'lambd'"),
+            (["--fix", "lambd=1.5"], "0 <= lambd <= 1", "lambd=1.5", "can take"),
+            (["--fix", "eta=-1"], "eta must be > 0", "eta=-1", "can take"),
+            (["--fix", "lambd=x"], "fix (lambd)", "x", "hyper-parameters held"),
+            (["--fix", "lambd"], "NAME=VALUE", "lambd", "lambd=0.5"),
+            (["--fix", "lambd=nan"], "finite", "nan", "hyper-parameters held"),
+            (["--fix", "lambd=0.1", "--fix", "lambd=0.2"], "once", "lambd=0.1 and lambd=0.2", "keep one"),
+            (["--fix", "scaling_norm=5", "scaling_norm_ratio=0.1"], "once", "scaling_norm and", "remove"),
+            (["--methods", "naive_deletion", "--fix", "eta=1"], "chosen methods", "eta=1", "none"),
+            (["--searcher", "gp"], "gp searcher must have one method", "siss", "--methods"),
+            (["--searcher", "tpee"], "searcher", "tpee", "how settings are suggested"),
+            (["--enqueue", "{method: sis}"], "name one of the chosen methods", "method: sis", "'siss'"),
+            (["--enqueue", "{method: siss, eta: 1}"], "parameters of siss", "eta: 1", "lambd"),
+            (["--enqueue", "{method: siss, lambd: 2}"], "0 <= lambd <= 1", "lambd: 2", "range"),
+            (["--enqueue", "{method: siss, lambd: high}"], "must be a number", "lambd: high", "0.5"),
+            (["--enqueue", "{method"], "YAML", "--enqueue", "repair"),
+            (["--rungs", "10", "10", "20"], "rise strictly", "10, 10, 20", "10, 20, 40"),
+            (["--rungs", "0"], "rungs (0): input should be greater than or equal to 1", "0", "rising"),
+            (["--num-trials", "0"], "num_trials", "0", "trials of the study"),
+            (["--num-trials", "many"], "num_trials", "many", "trials of the study"),
+            (["--num-trials"], "one value", "none", "quote"),
+            (["--num-trials", "3", "4"], "one value", "3 4", "quote"),
+            (["--time-budget", "8 parsecs"], "a duration must be", "8 parsecs", "'8h'"),
+            (["--learning-rate", "0"], "greater than 0", "0", "step size"),
+            (["--adam-betas", "0.9"], "adam_betas (1): field required", "0.9", "decay"),
+            (["--adam-betas", "0.9", "1"], "adam_betas (1)", "1", "decay"),
+            (["--gpus-per-trial", "-1"], "gpus_per_trial", "-1", "GPUs"),
+            (["--final-num-images", "8"], "at least num_images", "8 and 256", "raise"),
+            (["--dry-run=yes"], "no value", "yes", "remove"),
+            (["--model", "./nowhere"], "pipeline directory", "nowhere, which is not there", "path"),
+            (["--model", "runs"], "pipeline directory", "runs, which is not there", "path"),
+            (["--retain", "nowhere"], "directory of images or an .npz", "nowhere, which is not there", "path"),
+            (["--forget", "nope.png"], "forget must be image files", "nope.png, which is not there", "path"),
+            (["--forget", "study.yaml"], "forget must be image files", "no whole image file", "file"),
+            (["--forget"], "forget: tuple should have at least 1 item", "[]", "image files to unlearn"),
+            (["--features", "nope.pt"], "features must be a file", "nope.pt", "path"),
+            (["--storage-path", "study.yaml"], "directory that can be written", "study.yaml", "--storage-path"),
+            (["--storage-path", "/proc/nowhere"], "directory that can be written", "/proc/nowhere", "--storage-path"),
+            (["--resume"], "--resume needs a study", "runs/tshirt", "--name"),
+        ],
+        ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+    )
+    def test_one_mistake(
+        self, problems_of: Callable[..., list[Problem]], flags: list[str], rule: str, value: str, remedy: str
+    ) -> None:
+        (problem,) = problems_of(*flags)
+        assert rule in problem.rule
+        assert value in problem.given
+        assert remedy in problem.remedy
+
+    def test_all_mistakes_at_once(self, problems_of: Callable[..., list[Problem]]) -> None:
+        flags = (
+            "--nmae x --num-trials 0 --methods sis --fix lambd=3 --rungs 4 2 --forget no.png --model ./no --name ../x"
+        )
+        found = problems_of(*flags.split(), "--constraint", "fid < 2", "--optuna-storage", "postgresql://u:p4ss@h/db")
+        text = str(ConfigError(found))
+        for mistake in ("--nmae", "num_trials", "sis", "lambd=3", "4, 2", "no.png", "/no,", "../x", "fid < 2", "u:***"):
+            assert mistake in text
+        assert "p4ss" not in text
+        assert len(found) == 10
+
+    @pytest.mark.parametrize(
+        "name",
+        [
+            "",
+            "../x",
+            "/abs",
+            "a/b",
+            "..",
+            ".",
+            ".hidden",
+            "a\\b",
+            "a\nb",
+            "-x",
+            " x",
+            "x ",
+            "a*",
+            "x" * 201,
+            "mlflow.db",
+        ],
+    )
+    def test_names_that_are_no_directory_name(self, problems_of: Callable[..., list[Problem]], name: str) -> None:
+        (problem,) = problems_of(f"--name={name}")
+        assert "a study's name must" in problem.rule
+
+    @pytest.mark.parametrize("name", ["a", "mnist 2.1_b-c", "数字", "Привет", "हिन्दी", "_x", "7"])
+    def test_names_of_any_script(self, load: Load, name: str) -> None:
+        assert load("--name", name)[0].name == name
+
+    @pytest.mark.parametrize(
+        ("content", "finding"),
+        [
+            (b"name: [", "line"),
+            (b"name: a\nname: b\n", "the key 'name' is repeated"),
+            (b"fix: {lambd: 1, lambd: 2}\n", "the key 'lambd' is repeated"),
+            (b"- a\n", "holds a list"),
+            (b"", "holds nothing"),
+            (b"\xff\xfe\x00name", "not UTF-8"),
+            (b"name: \x00\n", "repair"),
+            (b"name: !!python/object/apply:os.system ['touch ran']\n", "nothing in a study file is ever executed"),
+            (b"a: &a [*a]\n? [1]\n: 2\n", ""),
+        ],
+    )
+    def test_study_files_that_are_none(
+        self, problems_of: Callable[..., list[Problem]], workspace: Path, content: bytes, finding: str
+    ) -> None:
+        (workspace / "study.yaml").write_bytes(content)
+        found = problems_of()
+        assert finding in str(found[0])
+        assert not (workspace / "ran").exists()
+
+    def test_a_broken_study_file_is_the_only_finding(
+        self, problems_of: Callable[..., list[Problem]], workspace: Path
+    ) -> None:
+        (workspace / "study.yaml").write_text("name: [")
+        assert len(problems_of()) == 1
+
+    def test_a_missing_study_file(self, workspace: Path) -> None:
+        with pytest.raises(ConfigError, match=r"study file must be readable, but got .*nowhere.yaml"):
+            load_config(["--study", "nowhere.yaml"])
+
+    def test_unknown_and_missing_keys(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
+        values = yaml.safe_load((workspace / "study.yaml").read_text())
+        del values["batch_size"]
+        (workspace / "study.yaml").write_text(yaml.safe_dump({**values, "batchsize": 3, "optimizer": "sgd"}))
+        text = str(ConfigError(problems_of()))
+        assert "batch_size must be given" in text
+        assert "got batchsize: did you mean 'batch_size'?" in text
+        assert "got optimizer: use one of: name, workload" in text
+
+    def test_damaged_assets(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
+        weights = workspace / "base" / "unet" / "diffusion_pytorch_model.safetensors"
+        weights.write_bytes(weights.read_bytes()[:-1])
+        (workspace / "retrained" / "model_index.json").unlink()
+        (workspace / "encoder.safetensors").write_bytes(b"\x00")
+        (workspace / "digits.npz").write_bytes((workspace / "digits.npz").read_bytes()[:-20])
+        (workspace / "tshirt.png").write_bytes((workspace / "tshirt.png").read_bytes()[:40])
+        text = str(ConfigError(problems_of()))
+        for mistake in (
+            "diffusion_pytorch_model",
+            "no model_index.json",
+            "descriptor",
+            "retain",
+            "unseen",
+            "tshirt.png",
+        ):
+            assert mistake in text
+
+    def test_an_image_of_the_wrong_size(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
+        Image.new("L", (32, 28)).save(workspace / "wide.png")
+        (problem,) = problems_of("--forget", "wide.png")
+        assert "28×28" in problem.rule
+        assert "32×28" in problem.given
+
+    def test_a_directory_without_images(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
+        (workspace / "empty").mkdir()
+        (problem,) = problems_of("--retain", "empty")
+        assert problem.rule == "retain must hold images"
+
+
+class TestSecrets:
+    @pytest.mark.parametrize("field", ["mlflow-tracking-uri", "optuna-storage", "storage-path"])
+    @pytest.mark.parametrize(
+        "url",
+        [
+            "postgresql://user:hunter2@host/db",
+            "https://:hunter2@host",
+            "postgresql://u:hunter2/x@host/db",
+            "postgresql://u:a@hunter2@host/db",
+            "postgresql://host/db?password=hunter2",
+        ],
+    )
+    def test_a_password_is_refused_and_never_echoed(
+        self, problems_of: Callable[..., list[Problem]], field: str, url: str
+    ) -> None:
+        (problem,) = problems_of(f"--{field}", url)
+        assert "must not carry a password" in problem.rule
+        assert "hunter2" not in str(problem)
+        assert "hunter2" not in repr(problem)
+        assert "PGPASSWORD" in problem.remedy
+
+    def test_nor_where_the_mistake_is_another(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
+        set_keys(workspace, optuna_storage=["postgresql://u:hunter2@h/db"], storge="s3://k:hunter2@b")
+        text = str(ConfigError(problems_of("--optuna-storge=postgresql://u:hunter2@h/db", "--fix", "x://u:hunter2@h")))
+        assert "hunter2" not in text
+
+    @pytest.mark.parametrize(
+        "url", ["postgresql://user@host/db", "http://host:5000", "s3://bucket/a:b@c", "sqlite:////tmp/a:b@c", "plain", "http://[::1]:5000/x"]
+    )  # fmt: skip
+    def test_urls_without_a_password_pass(self, url: str) -> None:
+        assert not has_password(url)
+        assert redact(url) == url
+
+
+class TestResume:
+    @pytest.fixture
+    def started(self, load: Load, workspace: Path) -> Path:
+        config, _ = load()
+        config.root.mkdir(parents=True)
+        (config.root / "study.yaml").write_text(to_yaml(config))
+        return config.root
+
+    def test_an_existing_name_needs_resume(
+        self, problems_of: Callable[..., list[Problem]], started: Path, workspace: Path
+    ) -> None:
+        (problem,) = problems_of()
+        assert "must be new" in problem.rule
+        assert "--resume" in problem.remedy
+        (started / "study.yaml").rename(started / "other")
+        assert "must be new" in problems_of()[0].rule
+        assert "--resume needs" in problems_of("--resume")[0].rule
+
+    def test_an_empty_directory_is_no_study(self, load: Load, workspace: Path) -> None:
+        (workspace / "runs" / "tshirt").mkdir(parents=True)
+        assert load()[0].name == "tshirt"
+
+    def test_resume_by_the_same_command(self, load: Load, started: Path) -> None:
+        config, options = load("--resume")
+        assert options.resume
+        assert to_yaml(config) == (started / "study.yaml").read_text()
+
+    def test_resume_by_name_takes_the_recorded_settings(self, started: Path, workspace: Path) -> None:
+        (workspace / "study.yaml").unlink()
+        config, _ = load_config(["--name", "tshirt", "--resume", "--num-trials", "50"])
+        assert config.num_trials == 50
+        assert config.model == str(workspace / "base")
+
+    def test_resume_keeps_what_makes_trials_comparable(
+        self, problems_of: Callable[..., list[Problem]], started: Path
+    ) -> None:
+        found = problems_of("--resume", "--seed", "9", "--num-trials", "50", "--rungs", "10", "20")
+        assert ["seed" in found[0].rule, "rungs" in found[1].rule, len(found)] == [True, True, 2]
+        assert "a resumed study must keep" in found[0].rule
+
+
+class TestCommandLine:
+    def test_help_names_every_field_with_its_description(self, capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as stopped:
+            load_config(["--help"])
+        assert stopped.value.code == 0
+        printed = " ".join(capsys.readouterr().out.split())
+        for name, field in StudyConfig.model_fields.items():
+            assert f"--{name.replace('_', '-')}" in printed
+            assert field.description is not None
+            assert " ".join(field.description.split()) in printed
+
+    def test_help_and_dry_run_are_quick_and_import_no_engine(self, workspace: Path) -> None:
+        code = (
+            f"import sys; sys.path.insert(0, {str(PROJECT_ROOT)!r})\n"
+            "from tuning.config import load_config, render\n"
+            "config, options = load_config(['--study', 'study.yaml', '--dry-run'])\n"
+            "assert 'num_trials: 20' in render(config)\n"
+            "heavy = {'torch', 'ray', 'optuna', 'mlflow', 'pandas', 'diffusers'} & set(sys.modules)\n"
+            "assert not heavy, heavy\n"
+        )
+        start = time.process_time()
+        subprocess.run([sys.executable, "-c", code], check=True, cwd=workspace, timeout=30)
+        assert time.process_time() - start < 2.0
+
+    def test_the_embedded_study_breaks_no_rule(self) -> None:
+        from tuning import checks
+
+        config = StudyConfig.model_validate(read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml"))
+        values = {name: getattr(config, name) for name in StudyConfig.model_fields}
+        assert checks.problems_of(values, checks.RELATIONS) == []
