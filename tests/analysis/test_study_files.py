@@ -1,0 +1,287 @@
+"""What is read off a study's directory: the command line, pictures and the report, in every state a study can be in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_reports
+
+from analysis.front import hypervolume, pareto_front
+from analysis.front_command import main as front_main
+from analysis.load import StudyError, load_study
+from analysis.plots import front_figure, front_picture, hypervolume_figure
+from analysis.report import main as report_main
+from analysis.report import write_report
+from analysis.scene import compose, hypervolume_by_trial
+
+StudyMaker = Callable[..., Path]
+
+
+class Page(HTMLParser):
+    """The text outside of scripts and styles, and what the page would load from elsewhere."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text, self.loaded, self._silent = "", list[str](), False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent = tag in ("script", "style")
+        given = dict(attrs)
+        source = given.get("src") or (given.get("href") if tag == "link" else None)
+        if source and not source.startswith("data:"):
+            self.loaded.append(source)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self._silent else data
+
+
+def page_of(root: Path) -> Page:
+    return Page(write_report(root).read_text(encoding="utf-8"))
+
+
+class TestLoad:
+    def test_a_whole_study(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        assert study.name == "synthetic"
+        assert study.untouched == UNTOUCHED
+        assert study.ideal == RETRAINED
+        assert study.label("fid") == "FID (digit features)"
+        assert study.reports["trial_id"].iloc[0] == "00000"
+        assert study.reports["feasible"].dtype == bool
+        assert study.is_finished
+
+    def test_a_study_that_just_began(self, make_study: StudyMaker) -> None:
+        root = make_study()
+        for path in (*root.glob("*.csv"), root / "baseline.json"):
+            path.unlink()
+        study = load_study(root)
+        assert study.reports.empty
+        assert study.untouched == {}
+        assert study.ideal is None
+
+    def test_without_a_retrained_model_the_ideal_is_what_the_file_names(self, make_study: StudyMaker) -> None:
+        root = make_study(retrained=False)
+        assert load_study(root).ideal is None
+        path = root / "baseline.json"
+        path.write_text(path.read_text()[:-1] + ', "ideal": {"sscd": 0.0, "nll": 4.6}}')
+        assert load_study(root).ideal == {"sscd": 0.0, "nll": 4.6}
+
+    def test_what_cannot_be_read(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        with pytest.raises(StudyError, match=r"must have a study.yaml, but .*nowhere has none"):
+            load_study(tmp_path / "nowhere")
+        root = make_study()
+        (root / "baseline.json").write_text("[1]")
+        with pytest.raises(StudyError, match=r"baseline.json must map"):
+            load_study(root)
+        (root / "study.yaml").write_text("name: [")
+        with pytest.raises(StudyError, match=r"study.yaml must be the configuration"):
+            load_study(root)
+
+
+class TestFrontCommand:
+    def run(self, root: Path, capsys: pytest.CaptureFixture[str], *flags: str) -> tuple[int, str, str]:
+        status = front_main([root.name, "--storage-path", str(root.parent), "--width", "200", *flags])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    def test_its_own_bound(self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_study()
+        status, out, _ = self.run(root, capsys)
+        reports = load_study(root).reports
+        front = pareto_front(reports, OBJECTIVES, CONSTRAINTS, UNTOUCHED)
+        assert status == 0
+        assert f"under fid <= 1.2x: {len(front)} of 80 reports" in out
+        assert all(trial in out for trial in front["trial_id"])
+        assert f"Hypervolume: {hypervolume(front, OBJECTIVES, UNTOUCHED, RETRAINED):.3f}" in out
+        assert "re-measured" in out
+        assert out.count("★") == 2, "one member and the legend"
+
+    def test_another_bound_and_no_file_written(
+        self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = make_study()
+        before = {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+        status, out, _ = self.run(root, capsys, "--constraint", "fid <= 1.05x", "--constraint", "nll >= 3.4")
+        assert status == 0
+        assert "fid <= 1.05x and nll >= 3.4" in out
+        assert {path: path.read_bytes() for path in root.rglob("*") if path.is_file()} == before
+
+    def test_nothing_feasible_says_how_far(self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_study()
+        status, out, _ = self.run(root, capsys, "--constraint", "fid <= 0.5x")
+        assert status == 0
+        nearest = load_study(root).reports["fid"].min()
+        assert f"{100 * (nearest / 8 - 1):.0f}% beyond (FID (digit features) {nearest:.4g}, bound fid <= 0.5x)" in out
+
+    @pytest.mark.parametrize(
+        ("flags", "message"),
+        [
+            (["--constraint", "fid < 2"], "a constraint must read"),
+            (["--constraint", "kid <= 1"], "metric that the study measured"),
+            (["--constraint", "lambd <= 1x"], "relative bound needs the untouched model's value"),
+        ],
+    )
+    def test_bounds_that_cannot_be(
+        self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+    ) -> None:
+        status, out, err = self.run(make_study(), capsys, *flags)
+        assert (status, out) == (2, "")
+        assert message in err
+
+    def test_no_study_and_no_reports(self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_study()
+        status, _, err = self.run(root.with_name("other"), capsys)
+        assert status == 2
+        assert "check the name" in err
+        (root / "reports.csv").unlink()
+        status, _, err = self.run(root, capsys)
+        assert status == 2
+        assert "wait for the first trial" in err
+
+
+class TestPictures:
+    def test_the_scene_shows_what_matters(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        scene = compose(study)
+        assert (scene.x, scene.y) == ("sscd", "nll")
+        assert len(scene.feasible) + len(scene.infeasible) == 80
+        assert [anchor.name for anchor in scene.anchors] == ["untouched", "retrained"]
+        for table in (scene.feasible, scene.members):
+            assert table["sscd"].between(*scene.x_range).all()
+            assert table["nll"].between(*scene.y_range).all()
+        assert scene.num_outside > 0
+        assert scene.members["sscd"].is_monotonic_increasing
+
+    def test_the_figure(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        figure = front_figure(study)
+        traces = {trace.name: trace for trace in figure.data}
+        assert {"siss", "neggrad, infeasible", "front, re-measured", "untouched", "retrained", "recommended"} <= set(
+            traces
+        )
+        assert list(traces["front, re-measured"].x) == sorted(study.front["sscd"])
+        assert (np.asarray(traces["front, re-measured"].error_y.array) == 0.03).all()
+        assert traces["neggrad, infeasible"].opacity < traces["siss"].opacity
+        colours = {traces[name].marker.color for name in ("siss", "siss_no_is", "naive_deletion")}
+        shapes = {traces[name].marker.symbol for name in ("siss", "siss_no_is", "naive_deletion")}
+        assert len(colours) == len(shapes) == 3
+        assert "FID" not in figure.layout.xaxis.title.text
+        assert figure.layout.yaxis.title.text == "NLL, bits/dim, higher is better"
+
+    def test_hypervolume_rises_trial_by_trial(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        volumes = hypervolume_by_trial(study)
+        front = pareto_front(study.reports, OBJECTIVES, CONSTRAINTS, UNTOUCHED)
+        assert list(volumes["trial_id"]) == sorted(study.reports["trial_id"].unique())
+        assert volumes["hypervolume"].is_monotonic_increasing
+        assert volumes["hypervolume"].iloc[-1] == pytest.approx(hypervolume(front, OBJECTIVES, UNTOUCHED, RETRAINED))
+        assert list(hypervolume_figure(study).data[0].y) == list(volumes["hypervolume"])
+
+    def test_the_picture_is_a_png_with_something_on_it(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        front_picture(load_study(make_study()), tmp_path / "front.png")
+        with Image.open(tmp_path / "front.png") as image:
+            assert image.width >= 1200
+            assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+class TestReport:
+    def test_a_finished_study(self, make_study: StudyMaker) -> None:
+        root = make_study(images=True)
+        written = write_report(root)
+        page = Page(written.read_text(encoding="utf-8"))
+        study = load_study(root)
+        assert written == root / "report.html"
+        assert page.loaded == [], "nothing is loaded from elsewhere"
+        for text in (
+            "Study finished.",
+            "FID (digit features)",
+            "Knee of the front",
+            "front 00000",
+            "num_trials: 20",
+            "★",
+        ):
+            assert text in page.text
+        for row in study.front.itertuples():
+            assert f"checkpoints/{row.trial_id}-{row.step}" in page.text
+        assert "diverged <at step 7>" in page.text
+        assert "0.24 ± 0.02 (n = 64)" in page.text
+        assert re.search(r"1 FAIL", page.text)
+
+    def test_over_forgotten_members_are_flagged(self, make_study: StudyMaker) -> None:
+        root = make_study()
+        front = load_study(root).front
+        over = int(((front["nll"] - 4.4) > 0.06).sum() + ((0.24 - front["sscd"]) > 0.02).sum())
+        assert over > 0
+        assert page_of(root).text.count(" over-forgotten") == over
+
+    def test_nothing_feasible(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        reports = make_reports(6)
+        root = make_study(reports.assign(fid=reports["fid"] + 90), finished=False)
+        page = page_of(root)
+        assert "No feasible report. The nearest is trial" in page.text
+        assert "Loosen the bound" in page.text
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_one_trial_and_nan_metrics(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        reports = make_reports(1)
+        reports.loc[1:2, ["sscd", "fid"]] = np.nan
+        root = make_study(reports, failed=False)
+        text = page_of(root).text
+        assert "4 reports" in text
+        assert not re.search(r"\bnan\b", text.partition("Configuration")[0])
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_all_values_unknown(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        reports = make_reports(1)
+        reports[["sscd", "nll", "fid"]] = np.nan
+        root = make_study(reports, finished=False)
+        assert "No report has a finite value for every bounded metric" in page_of(root).text
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_while_the_study_runs(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        root = make_study(finished=False)
+        assert "still running" in page_of(root).text
+        assert "Not re-measured yet." in page_of(root).text
+        for name in ("reports.csv", "trials.csv", "baseline.json"):
+            (root / name).unlink()
+            page = page_of(root)
+            front_picture(load_study(root), tmp_path / "front.png")
+        assert "No trial has started yet." in page.text
+        assert "Not measured yet." in page.text
+
+    def test_one_objective(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        root = make_study(objectives=["maximize nll"])
+        study = load_study(root)
+        assert (compose(study).x, compose(study).y) == ("nll", "fid")
+        assert "Searched to maximize nll" in page_of(root).text
+        front_picture(study, tmp_path / "front.png")
+
+    def test_the_command(self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_study()
+        assert report_main([root.name, "--storage-path", str(root.parent)]) == 0
+        assert capsys.readouterr().out.strip() == str(root / "report.html")
+        assert report_main(["other", "--storage-path", str(root.parent)]) == 2
+        assert "check the name" in capsys.readouterr().err
+
+
+def test_a_table_cell_is_text() -> None:
+    from analysis.page import Link, table
+
+    html = table(["<a>"], [["<a href='javascript:x'>", Link("a b/<c>")]])
+    assert html.count("<a ") == 1
+    assert 'href="a%20b/%3Cc%3E"' in html
+
+
+def test_rows_without_a_trial_id_column_are_still_a_front() -> None:
+    assert len(pareto_front(pd.DataFrame({"sscd": [0.1], "nll": [4.0]}), OBJECTIVES, [], {})) == 1
