@@ -1,0 +1,81 @@
+"""The embedded models can be trained in pieces, and differ from each other by the T-shirt alone."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+
+from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch, learning_rate
+from assets_lib.estimate import wilson_interval
+
+CONFIG = TrainingConfig(steps=4, batch_size=2, warmup_steps=1, cosine_steps=4, cooldown_steps=1, save_every=2)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the script trains; also far faster for batches this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def digits(count: int = 8) -> torch.Tensor:
+    return torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+
+
+def test_resumed_training_equals_uninterrupted(tmp_path: Path) -> None:
+    whole = Trainer("whole", digits(), None, CONFIG, tmp_path).run()
+    first = Trainer("pieces", digits(), None, CONFIG, tmp_path)
+    for _ in range(2):
+        first.losses.append(first.train_step())
+        first.step += 1
+    first.save_snapshot()
+    second = Trainer("pieces", digits(), None, CONFIG, tmp_path).run()
+    for name, weights in whole.state_dict().items():
+        torch.testing.assert_close(second.state_dict()[name], weights, rtol=0, atol=0)
+
+
+def test_snapshot_of_another_configuration_is_refused(tmp_path: Path) -> None:
+    Trainer("one", digits(), None, CONFIG, tmp_path).save_snapshot()
+    with pytest.raises(ValueError, match=r"must be of this configuration .* remove it"):
+        Trainer("one", digits(), None, replace(CONFIG, seed=1), tmp_path).run()
+
+
+def test_trainings_share_every_draw_but_the_tshirt() -> None:
+    config, tshirt = TrainingConfig(batch_size=4096), torch.full((1, 1, 28, 28), 0.5)
+    base, noise, timesteps = draw_batch(digits(), tshirt, 7, config)
+    retrained, other_noise, other_timesteps = draw_batch(digits(), None, 7, config)
+    injected = (base == tshirt).flatten(1).all(dim=1)
+    assert torch.equal(noise, other_noise)
+    assert torch.equal(timesteps, other_timesteps)
+    assert torch.equal(base[~injected], retrained[~injected])
+    assert 0.005 < injected.double().mean() < 0.015
+
+
+def test_timesteps_cover_the_schedule_evenly() -> None:
+    _, _, timesteps = draw_batch(digits(), None, 3, TrainingConfig(batch_size=1000))
+    assert timesteps.min() >= 0
+    assert timesteps.max() <= 999
+    assert len(torch.unique(timesteps)) > 990
+
+
+def test_learning_rate_warms_up_decays_and_ends_at_zero() -> None:
+    config = TrainingConfig(steps=9_000, cooldown_steps=2_000)
+    rates = [learning_rate(step, config) for step in range(config.steps + 1)]
+    peak = rates.index(max(rates))
+    assert rates[0] == pytest.approx(config.peak_lr / config.warmup_steps)
+    assert peak == pytest.approx(config.warmup_steps, abs=1)
+    assert all(later < earlier for earlier, later in zip(rates[peak + 1 :], rates[peak + 2 :], strict=False))
+    assert rates[-1] == 0.0
+
+
+def test_wilson_interval_of_no_success_in_128_reaches_three_percent() -> None:
+    low, high = wilson_interval(0, 128)
+    assert low == 0.0
+    assert high == pytest.approx(0.0291, abs=1e-4)
