@@ -65,13 +65,13 @@ def front_under(study: Study, constraints: Sequence[Constraint]) -> pd.DataFrame
             f"a bound must be on a metric that the study measured ({measured}), but got {', '.join(missing)}; "
             f"a new study measures it with --report-metrics"
         )
-    unknown = {c.metric for c in constraints if c.relative} - set(study.untouched)
+    unknown = {c.metric for c in constraints if c.relative} - set(study.search_reference)
     if unknown:
         raise StudyError(
             f"a relative bound needs the untouched model's value, but {study.files.baseline} lacks "
             f"{', '.join(sorted(unknown))}; give an absolute bound"
         )
-    return pareto_front(study.candidates, study.objectives, constraints, study.untouched)
+    return pareto_front(study.candidates, study.objectives, constraints, study.search_reference)
 
 
 def _metrics(study: Study, constraints: Sequence[Constraint]) -> list[str]:
@@ -92,10 +92,10 @@ def show_front(study: Study, constraints: Sequence[Constraint], console: Console
             f"No report of {escape(study.name)} keeps {escape(bounds)}. {escape(nearest(study, constraints))}"
         )
         return
-    choice = recommend(front, study.objectives, constraints, study.untouched, study.ideal)
+    choice = recommend(front, study.objectives, constraints, study.search_reference, study.ideal)
     console.print(_table(study, front, constraints, choice.position, bounds))
     if study.ideal is not None:
-        volume = hypervolume(front, study.objectives, study.untouched, study.ideal)
+        volume = hypervolume(front, study.objectives, study.search_reference, study.ideal)
         console.print(f"Hypervolume: {volume:.3f} (untouched model 0, ideal 1)")
     console.print(escape(choice.rule))
 
@@ -107,7 +107,7 @@ def _table(
     again = _remeasured(study, front)
     beyond = [False] * len(front)
     if study.ideal is not None:
-        beyond = list(over_forgotten(front, study.objectives, study.untouched, study.ideal))
+        beyond = list(over_forgotten(front, study.objectives, study.search_reference, study.ideal))
     table = Table(
         title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.candidates)} reports")
     )

@@ -15,7 +15,9 @@ from tuning.config import ConfigError, Constraint, Objective, StudyConfig, from_
 from tuning.files import StudyFiles
 from tuning.records import read_table
 
-UNTOUCHED, RETRAINED, UNSEEN = "untouched", "retrained", "unseen"
+UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED, UNSEEN = "untouched", "untouched_search", "retrained", "unseen"
+#: Metrics whose ideal is known without a retrained model: no resemblance to the forget images.
+KNOWN_IDEAL = {"sscd": 0.0}
 
 
 class StudyError(Exception):
@@ -36,16 +38,14 @@ class Baseline:
     """``baseline.json``.
 
     Args:
-        models: ``untouched`` and, where measured, ``retrained`` and ``unseen`` → metric → value.
+        models: ``untouched`` and, where measured, ``untouched_search``, ``retrained``, ``unseen`` → metric → value.
         calibration: quantity → value on the untouched model.
         labels: metric → how it is called in reports.
-        given_ideal: metric → value of the ideal, where the file names it itself.
     """
 
     models: Mapping[str, Mapping[str, Measured]]
     calibration: Mapping[str, float]
     labels: Mapping[str, str]
-    given_ideal: Mapping[str, float]
 
     def values(self, model: str) -> dict[str, float]:
         """metric → value of one of the models; empty where it was not measured."""
@@ -53,8 +53,8 @@ class Baseline:
 
     @property
     def ideal(self) -> dict[str, float]:
-        """metric → value of the ideal: as the file gives it, else the retrained model's, else that of unseen images."""
-        return {**self.values(UNSEEN), **self.values(RETRAINED), **self.given_ideal}
+        """metric → the retrained model's value; without one no resemblance, and the likelihood of unseen images."""
+        return self.values(RETRAINED) or {**KNOWN_IDEAL, **self.values(UNSEEN)}
 
 
 @dataclass(frozen=True)
@@ -87,19 +87,31 @@ class Study:
 
     @property
     def untouched(self) -> dict[str, float]:
-        """metric → value of the untouched model: reference point and what relative bounds are multiples of."""
+        """metric → value of the untouched model, measured as the front is re-measured: what front.csv is judged by."""
         return self.baseline.values(UNTOUCHED)
+
+    @property
+    def search_reference(self) -> dict[str, float]:
+        """metric → value of the untouched model, measured as trials measure: what reports.csv is judged by.
+
+        FID's bias depends on the number of images, so that a relative bound holds only between equal counts.
+        """
+        return self.baseline.values(UNTOUCHED_SEARCH) or self.untouched
+
+    @property
+    def member_reference(self) -> dict[str, float]:
+        """The one of the two that the members of the front are judged by."""
+        return self.untouched if self.is_finished else self.search_reference
 
     @property
     def ideal(self) -> dict[str, float] | None:
         """metric → value of the ideal; None where it is not known, or not better than the untouched model."""
-        ideal, reference = self.baseline.ideal, self.untouched
+        ideal = self.baseline.ideal
         for objective in self.objectives:
             name = objective.metric
-            if name not in ideal or name not in reference:
-                return None
-            if not (ideal[name] - reference[name]) * objective.sign < 0:
-                return None
+            for reference in (self.untouched, self.search_reference):
+                if not (ideal.get(name, math.nan) - reference.get(name, math.nan)) * objective.sign < 0:
+                    return None
         return ideal
 
     @property
@@ -149,12 +161,12 @@ def _table(path: Path) -> pd.DataFrame:
 
 def _read_baseline(path: Path) -> Baseline:
     if not path.is_file():
-        return Baseline({}, {}, {}, {})
+        return Baseline({}, {}, {})
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        models = {name: _measured(data[name]) for name in (UNTOUCHED, RETRAINED, UNSEEN) if data.get(name)}
-        given_ideal = {metric: float(value) for metric, value in (data.get("ideal") or {}).items()}
-        return Baseline(models, data.get("calibration") or {}, data.get("labels") or {}, given_ideal)
+        names = (UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED, UNSEEN)
+        models = {name: _measured(data[name]) for name in names if data.get(name)}
+        return Baseline(models, data.get("calibration") or {}, data.get("labels") or {})
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise StudyError(f"{path} must map models to metrics to value, stderr and num_samples: {error!r}") from error
 

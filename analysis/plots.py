@@ -115,7 +115,7 @@ def _add_front(figure: go.Figure, study: Study, scene: Scene) -> None:
         line={"shape": "hv", "color": _GREY, "width": 1.5},
         marker=marker,
         text=_hover(members),
-        name="front" if study.front.empty else "front, re-measured",
+        name="front" if not study.is_finished else "front, re-measured",
     )
     if scene.choice.position is not None:
         best = members.iloc[scene.choice.position]
@@ -165,7 +165,7 @@ def _draw_front(axes: Axes, study: Study, scene: Scene) -> None:
     if members.empty:
         return
     x, y = members[scene.x].to_numpy(dtype=float), members[scene.y].to_numpy(dtype=float)
-    label = "front" if study.front.empty else "front, re-measured\n(± 1 standard error)"
+    label = "front" if not study.is_finished else "front, re-measured\n(± 1 standard error)"
     axes.step(x, y, where="post", color=_GREY, linewidth=1.3, zorder=2, label=label)
     axes.errorbar(
         x, y, _errors(members, scene.y), _errors(members, scene.x), fmt="none", ecolor=_INK, elinewidth=1, zorder=3

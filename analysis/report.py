@@ -19,12 +19,21 @@ from rich.markup import escape
 
 from analysis import page
 from analysis.front import over_forgotten
-from analysis.load import RETRAINED, UNSEEN, UNTOUCHED, Measured, Study, StudyError, load_study
+from analysis.load import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured, Study, StudyError, load_study
 from analysis.plots import front_figure, hypervolume_figure
 from analysis.scene import Scene, compose, hypervolume_by_trial, nearest
 from analysis.table import rows
 from tuning.config import StudyConfig, to_yaml
 from tuning.files import write_text_atomic
+
+_MODEL_TITLES = {
+    UNTOUCHED: "untouched",
+    UNTOUCHED_SEARCH: "untouched, as trials measure",
+    RETRAINED: "retrained",
+    UNSEEN: "images never seen",
+}
+#: The front as a file; the page draws it anew.
+FRONT_PICTURE = "front.png"
 
 
 def write_report(study_root: Path | str) -> Path:
@@ -73,9 +82,18 @@ def _heading(study: Study, scene: Scene) -> str:
     progress = f"{ended} of {study.config.num_trials} trials ended, {len(study.reports)} reports."
     parts.append(page.paragraph(f"{progress} Searched to {goals} under {bounds}."))
     if scene.members.empty and not study.candidates.empty and study.untouched:
-        parts.append(page.paragraph(f"No feasible report. {nearest(study, study.constraints)}", "warning"))
+        parts.append(page.paragraph(_no_front(study, scene), "warning"))
     parts.append(page.paragraph(scene.choice.rule))
     return "\n".join(parts)
+
+
+def _no_front(study: Study, scene: Scene) -> str:
+    if scene.feasible.empty:
+        return f"No feasible report. {nearest(study, study.constraints)}"
+    return (
+        f"{len(scene.feasible)} reports keep the bounds, but none of those that were re-measured does. "
+        "Measure with more images, loosen the bound, or run more trials."
+    )
 
 
 def _in_state(study: Study, state: str) -> list[dict[str, Any]]:
@@ -108,7 +126,7 @@ def _members(study: Study, scene: Scene) -> list[str]:
     header += [study.label(metric) for metric in others] + ["feasible", "model"]
     beyond = [False] * len(members)
     if study.ideal is not None:
-        beyond = list(over_forgotten(members, study.objectives, study.untouched, study.ideal))
+        beyond = list(over_forgotten(members, study.objectives, study.member_reference, study.ideal))
     lines: list[list[str | page.Link]] = []
     for position, row in enumerate(rows(members)):
         mark = "★" if position == scene.choice.position else ""
@@ -123,9 +141,7 @@ def _members(study: Study, scene: Scene) -> list[str]:
         cells += [number(row.get(metric), row.get(f"{metric}_stderr")) for metric in others]
         cells += ["yes" if row.get("feasible", True) else "no", _checkpoint(row.get("checkpoint"))]
         lines.append(cells)
-    measured = (
-        "Values are re-measured with seeds that no trial saw." if not study.front.empty else "Not re-measured yet."
-    )
+    measured = "Values are re-measured with seeds that no trial saw." if study.is_finished else "Not re-measured yet."
     legend = "★ recommended. Over-forgotten: beyond the ideal by two standard errors, which can be detected."
     return [page.table(header, lines, scene.choice.position), page.paragraph(f"{measured} {legend}", "note")]
 
@@ -143,12 +159,12 @@ def _checkpoint(path: object) -> str | page.Link:
 
 
 def _baselines(study: Study) -> list[str]:
-    models = [model for model in (UNTOUCHED, RETRAINED, UNSEEN) if model in study.baseline.models]
+    models = [model for model in (UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED, UNSEEN) if model in study.baseline.models]
     if not models:
         return [page.paragraph("Not measured yet.")]
     metrics = list(dict.fromkeys(metric for model in models for metric in study.baseline.models[model]))
     lines = [[study.label(metric), *(_measured(study, model, metric) for model in models)] for metric in metrics]
-    return [page.table(["metric", *models], lines)]
+    return [page.table(["metric", *(_MODEL_TITLES[model] for model in models)], lines)]
 
 
 def _measured(study: Study, model: str, metric: str) -> str:
@@ -157,7 +173,7 @@ def _measured(study: Study, model: str, metric: str) -> str:
 
 
 def _images(study: Study) -> str:
-    pictures = sorted(study.files.images.glob("*.png")) if study.files.images.is_dir() else []
+    pictures = [picture for picture in sorted(study.files.images.glob("*.png")) if picture.name != FRONT_PICTURE]
     return page.section("Samples", *map(page.image, pictures)) if pictures else ""
 
 

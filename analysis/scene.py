@@ -87,16 +87,18 @@ def style_of(method: str, methods: Sequence[str]) -> MethodStyle:
 
 def front_members(study: Study) -> pd.DataFrame:
     """The front: as re-measured, else over the reports so far, else empty."""
-    if not study.front.empty:
+    if study.is_finished:
+        if study.front.empty:
+            return study.front
         ascending = study.objectives[0].sign > 0
         return study.front.sort_values(study.objectives[0].metric, ascending=ascending, kind="stable")
     if study.candidates.empty or not _can_judge(study):
         return pd.DataFrame(columns=study.reports.columns)
-    return pareto_front(study.candidates, study.objectives, study.constraints, study.untouched)
+    return pareto_front(study.candidates, study.objectives, study.constraints, study.search_reference)
 
 
 def _can_judge(study: Study) -> bool:
-    return all(not bound.relative or bound.metric in study.untouched for bound in study.constraints)
+    return all(not bound.relative or bound.metric in study.search_reference for bound in study.constraints)
 
 
 def compose(study: Study) -> Scene:
@@ -109,7 +111,7 @@ def compose(study: Study) -> Scene:
     shown = reports.iloc[np.flatnonzero(np.isfinite(numeric(reports, [x, y])).all(axis=1))]
     kept = np.zeros(len(shown), dtype=bool)
     if _can_judge(study):
-        kept = violations(shown, study.constraints, study.untouched) == 0
+        kept = violations(shown, study.constraints, study.search_reference) == 0
     members = front_members(study)
     anchors = tuple(anchor for name in (UNTOUCHED, RETRAINED) if (anchor := _anchor(study, name, x, y)) is not None)
     feasible, infeasible = shown.iloc[np.flatnonzero(kept)], shown.iloc[np.flatnonzero(~kept)]
@@ -126,7 +128,7 @@ def compose(study: Study) -> Scene:
         feasible=feasible,
         infeasible=infeasible,
         members=members,
-        choice=recommend(members, study.objectives, study.constraints, study.untouched, study.ideal)
+        choice=recommend(members, study.objectives, study.constraints, study.member_reference, study.ideal)
         if _can_judge(study)
         else Recommendation(None, "The untouched model was not measured yet, so no candidate can be judged."),
         anchors=anchors,
@@ -171,14 +173,14 @@ def hypervolume_by_trial(study: Study) -> pd.DataFrame:
     best, rows = reports.iloc[[]], []
     for trial_id in sorted(reports["trial_id"].unique()):
         joined = pd.concat([best, reports[reports["trial_id"] == trial_id]])
-        best = pareto_front(joined, study.objectives, study.constraints, study.untouched)
-        rows.append((trial_id, hypervolume(best, study.objectives, study.untouched, ideal)))
+        best = pareto_front(joined, study.objectives, study.constraints, study.search_reference)
+        rows.append((trial_id, hypervolume(best, study.objectives, study.search_reference, ideal)))
     return pd.DataFrame(rows, columns=["trial_id", "hypervolume"])
 
 
 def nearest(study: Study, constraints: Sequence[Constraint]) -> str:
     """How far the nearest report is from keeping the bounds, and what to change."""
-    total = violations(study.candidates, constraints, study.untouched)
+    total = violations(study.candidates, constraints, study.search_reference)
     if not np.isfinite(total).any():
         return "No report has a finite value for every bounded metric; look at the reasons in trials.csv."
     row = study.candidates.iloc[int(np.argmin(total))]

@@ -37,7 +37,7 @@ def workload_registry() -> Registry[Any]:
     return registry
 
 
-def name_problems(rule: str, name: str, registry: Collection[str], load: Callable[[str], object]) -> list[Problem]:
+def registry_problems(rule: str, name: str, registry: Collection[str], load: Callable[[str], object]) -> list[Problem]:
     """Whether a name is registered, or an extension that can be imported."""
     if name in registry:
         return []
@@ -53,7 +53,7 @@ def name_problems(rule: str, name: str, registry: Collection[str], load: Callabl
 
 def _methods(methods: Sequence[str]) -> list[Problem]:
     rule = "every method must be a known one"
-    unknown = [problem for name in methods for problem in name_problems(rule, name, SEARCH_SPACES, space_of)]
+    unknown = [problem for name in methods for problem in registry_problems(rule, name, SEARCH_SPACES, space_of)]
     if len(set(methods)) < len(methods):
         unknown.append(Problem("every method must be named once", ", ".join(methods), "remove the repeated one"))
     return unknown
@@ -61,7 +61,7 @@ def _methods(methods: Sequence[str]) -> list[Problem]:
 
 def _metrics(kind: str, names: Sequence[str]) -> list[Problem]:
     registry, rule = metric_registry(), f"every {kind} must be a known metric"
-    return [problem for name in names for problem in name_problems(rule, name, registry, registry.__getitem__)]
+    return [problem for name in names for problem in registry_problems(rule, name, registry, registry.__getitem__)]
 
 
 def _goal_metrics(kind: str, goals: Sequence[Objective | Constraint]) -> list[Problem]:
@@ -77,7 +77,7 @@ def _objectives(objectives: Sequence[Objective]) -> list[Problem]:
 
 def _workload(workload: str) -> list[Problem]:
     registry = workload_registry()
-    return name_problems("workload must be a known one", workload, registry, registry.__getitem__)
+    return registry_problems("workload must be a known one", workload, registry, registry.__getitem__)
 
 
 def _searcher(searcher: str, methods: Sequence[str]) -> list[Problem]:

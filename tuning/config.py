@@ -10,14 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tuning import checks, paths
 from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
 from tuning.problems import ConfigError, Problem
-from tuning.schema import StudyConfig, is_remote
+from tuning.schema import StudyConfig, local_directory
 from tuning.studyfile import field_problems, from_yaml, merged, missing_field, read_mapping, to_yaml, unknown_key
 
 __all__ = [
@@ -53,6 +53,9 @@ FREE_ON_RESUME = frozenset(
 _OF_THE_MODEL = ("model", "retain", "forget")
 _COMPANIONS = {"retrained_model": _OF_THE_MODEL, "unseen": ("model", "retain")}
 """Optional files that lose their meaning when a flag replaces one of these fields."""
+
+
+_LENIENT = ConfigDict(coerce_numbers_to_str=StudyConfig.model_config.get("coerce_numbers_to_str", False))
 
 
 def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
@@ -108,9 +111,9 @@ def _read(path: str, problems: list[Problem]) -> dict[str, Any] | None:
 def _recorded(storage_path: object, name: object, problems: list[Problem]) -> dict[str, Any] | None:
     """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports."""
     storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
-    if is_remote(storage) or not isinstance(name, str) or paths.name_problems(name):
+    if not isinstance(name, str) or paths.name_problems(name):
         return None
-    file = StudyFiles(paths.absolute(storage) / name).study
+    file = StudyFiles(local_directory(storage).expanduser() / name).study
     recorded = _read(str(file), problems) if file.is_file() else None
     return None if recorded is None else {**recorded, "storage_path": storage}
 
@@ -139,7 +142,7 @@ def _valid_values(given: Mapping[str, Any], problems: list[Problem], complete: b
             else:
                 values[name] = field.get_default(call_default_factory=True)
             continue
-        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field])  # type: ignore[arg-type]
+        adapter: TypeAdapter[Any] = TypeAdapter(Annotated[field.annotation, field], config=_LENIENT)  # type: ignore[arg-type]
         try:
             values[name] = adapter.validate_python(given[name])
         except ValidationError as error:

@@ -53,7 +53,8 @@ class Constraint:
     relative: bool = False
 
     def __str__(self) -> str:
-        return f"{self.metric} {self.op} {self.bound:.12g}{'x' if self.relative else ''}"
+        number = repr(float(self.bound)).removesuffix(".0")
+        return f"{self.metric} {self.op} {number}{'x' if self.relative else ''}"
 
 
 def parse_constraint(text: str) -> Constraint:

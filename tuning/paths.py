@@ -16,7 +16,7 @@ from PIL import Image, UnidentifiedImageError
 
 from tuning.files import StudyFiles
 from tuning.problems import Problem
-from tuning.schema import is_remote
+from tuning.schema import is_remote, local_directory
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
@@ -64,9 +64,7 @@ def _is_word(character: str) -> bool:
 
 def study_problems(storage_path: str, name: str, resume: bool) -> list[Problem]:
     """Whether the study can be started under `name`, or resumed."""
-    if is_remote(storage_path):
-        return []
-    root = Path(storage_path) / name
+    root = local_directory(storage_path) / name
     exists = root.exists() and not (root.is_dir() and not any(root.iterdir()))
     started = StudyFiles(root).study.is_file()
     if resume and not started:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _USERINFO = re.compile(r"(?P<head>[A-Za-z][\w+.-]*://[^:/@\s]*):\S+@")
 _QUERY_PASSWORD = re.compile(r"(?P<head>password=)[^&\s'\"]+", re.IGNORECASE)
@@ -34,24 +34,21 @@ class Problem:
 
     Args:
         rule: what must hold.
-        value: what was given; passwords in it are replaced by stars.
+        value: what was given; kept as text, with stars in the place of passwords.
         remedy: what to do.
     """
 
     rule: str
     value: object
     remedy: str
-    given: str = field(init=False)
 
     def __post_init__(self) -> None:
-        text = self.value if isinstance(self.value, str) else repr(self.value)
-        object.__setattr__(self, "rule", redact(self.rule))
-        object.__setattr__(self, "remedy", redact(self.remedy))
-        object.__setattr__(self, "given", redact(text))
-        object.__setattr__(self, "value", self.given)
+        for name in ("rule", "value", "remedy"):
+            given = getattr(self, name)
+            object.__setattr__(self, name, redact(given if isinstance(given, str) else repr(given)))
 
     def __str__(self) -> str:
-        return f"{self.rule}, but got {self.given or '(empty)'}: {self.remedy}"
+        return f"{self.rule}, but got {self.value or '(empty)'}: {self.remedy}"
 
 
 class ConfigError(ValueError):

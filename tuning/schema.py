@@ -134,7 +134,7 @@ class StudyConfig(BaseModel):
     @property
     def local_storage(self) -> Path:
         """Directory that this machine keeps studies in: `storage_path`, or `REMOTE_RECORDS` where that is remote."""
-        return Path(REMOTE_RECORDS if is_remote(self.storage_path) else self.storage_path)
+        return local_directory(self.storage_path)
 
     @property
     def root(self) -> Path:
@@ -172,6 +172,11 @@ class StudyConfig(BaseModel):
 def is_remote(location: str) -> bool:
     """Whether a location is a URL, not a path."""
     return "://" in location
+
+
+def local_directory(storage_path: str) -> Path:
+    """The directory of this machine that stands for a storage path."""
+    return Path(REMOTE_RECORDS if is_remote(storage_path) else storage_path)
 
 
 def dump(config: StudyConfig) -> dict[str, Any]:

@@ -29,7 +29,7 @@ def known_spaces(methods: Sequence[str]) -> list[MethodSpace]:
     for method in methods:
         try:
             spaces.append(space_of(method))
-        except Exception:  # as in name_problems, which reports it
+        except Exception:  # the check of the methods reports it
             continue
     return spaces
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -46,6 +47,11 @@ class Page(HTMLParser):
         self.text += "" if self._silent else data
 
 
+def add_to_baseline(root: Path, **entries: object) -> None:
+    path = root / "baseline.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **entries}))
+
+
 def page_of(root: Path) -> Page:
     return Page(write_report(root).read_text(encoding="utf-8"))
 
@@ -70,12 +76,26 @@ class TestLoad:
         assert study.untouched == {}
         assert study.ideal is None
 
-    def test_without_a_retrained_model_the_ideal_is_what_the_file_names(self, make_study: StudyMaker) -> None:
+    def test_without_a_retrained_model_the_ideal_is_no_resemblance_and_the_nll_of_unseen_images(
+        self, make_study: StudyMaker
+    ) -> None:
         root = make_study(retrained=False)
         assert load_study(root).ideal is None
-        path = root / "baseline.json"
-        path.write_text(path.read_text()[:-1] + ', "ideal": {"sscd": 0.0, "nll": 4.6}}')
+        add_to_baseline(root, unseen={"nll": {"value": 4.6, "stderr": 0.1, "num_samples": 8}})
         assert load_study(root).ideal == {"sscd": 0.0, "nll": 4.6}
+        add_to_baseline(root, unseen={"nll": {"value": 3.2, "stderr": 0.1, "num_samples": 8}})
+        assert load_study(root).ideal is None, "no better than the untouched model"
+
+    def test_reports_are_judged_by_the_untouched_model_as_trials_measure_it(self, make_study: StudyMaker) -> None:
+        root = make_study()
+        as_trials = {name: {"value": value, "stderr": 0, "num_samples": 1} for name, value in UNTOUCHED.items()}
+        add_to_baseline(root, untouched_search={**as_trials, "fid": {"value": 30.0, "stderr": 0, "num_samples": 1}})
+        study = load_study(root)
+        assert (study.search_reference["fid"], study.untouched["fid"]) == (30.0, 16.0)
+        assert study.member_reference == study.untouched
+        assert len(compose(study).feasible) == int((study.reports["fid"] <= 36.0).sum())
+        (root / "front.csv").unlink()
+        assert load_study(root).member_reference["fid"] == 30.0
 
     def test_what_cannot_be_read(self, make_study: StudyMaker, tmp_path: Path) -> None:
         with pytest.raises(StudyError, match=r"must have a study.yaml, but .*nowhere has none"):
@@ -232,6 +252,20 @@ class TestReport:
         assert "No feasible report. The nearest is trial" in page.text
         assert "Loosen the bound" in page.text
         front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_a_front_that_did_not_stand_the_second_measurement(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        root = make_study()
+        header, _, _ = (root / "front.csv").read_text().partition("\n")
+        (root / "front.csv").write_text(header + "\n")
+        page = page_of(root)
+        assert "reports keep the bounds, but none of those that were re-measured" in page.text
+        assert "There is none." in page.text
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_the_front_as_a_file_is_no_sample(self, make_study: StudyMaker) -> None:
+        root = make_study(images=True)
+        front_picture(load_study(root), root / "images" / "front.png")
+        assert write_report(root).read_text().count("<img ") == 1
 
     def test_one_trial_and_nan_metrics(self, make_study: StudyMaker, tmp_path: Path) -> None:
         reports = make_reports(1)

@@ -109,9 +109,8 @@ class TestGoals:
 
     @given(st.sampled_from(["<=", ">="]), st.floats(-1e6, 1e6), st.booleans())
     def test_a_constraint_survives_its_text(self, op: str, bound: float, relative: bool) -> None:
-        again = parse_constraint(str(Constraint("fid", op, bound, relative)))  # type: ignore[arg-type]
-        assert (again.metric, again.op, again.relative) == ("fid", op, relative)
-        assert again.bound == pytest.approx(bound, rel=1e-11)
+        constraint = Constraint("fid", op, bound, relative)  # type: ignore[arg-type]
+        assert parse_constraint(str(constraint)) == constraint
 
     def test_objectives_read_either_way_round(self) -> None:
         assert parse_objective("minimize sscd") == parse_objective("sscd minimize") == Objective("sscd", "minimize")
@@ -160,6 +159,10 @@ class TestLayers:
     def test_inputs_come_from_the_current_directory_or_the_project(self, workspace: Path) -> None:
         assert resolve_input("tshirt.png") == str(workspace / "tshirt.png")
         assert resolve_input("studies/mnist_tshirt.yaml") == str(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml")
+
+    def test_a_name_that_yaml_reads_as_a_number(self, load: Load, workspace: Path) -> None:
+        set_keys(workspace, name=2024)
+        assert load()[0].name == "2024"
 
     def test_a_hub_id_stays(self, load: Load) -> None:
         assert load("--model", "google/ddpm-celebahq-256")[0].model == "google/ddpm-celebahq-256"
@@ -250,7 +253,7 @@ class TestBadInput:
     ) -> None:
         (problem,) = problems_of(*flags)
         assert rule in problem.rule
-        assert value in problem.given
+        assert value in str(problem.value)
         assert remedy in problem.remedy
 
     def test_all_mistakes_at_once(self, problems_of: Callable[..., list[Problem]]) -> None:
@@ -355,7 +358,7 @@ class TestBadInput:
         Image.new("L", (32, 28)).save(workspace / "wide.png")
         (problem,) = problems_of("--forget", "wide.png")
         assert "28×28" in problem.rule
-        assert "32×28" in problem.given
+        assert "32×28" in str(problem.value)
 
     def test_a_directory_without_images(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
         (workspace / "empty").mkdir()
@@ -423,6 +426,12 @@ class TestResume:
         config, options = load("--resume")
         assert options.resume
         assert to_yaml(config) == (started / "study.yaml").read_text()
+
+    def test_a_remote_study_is_known_by_its_records_here(
+        self, load: Load, problems_of: Callable[..., list[Problem]], started: Path
+    ) -> None:
+        assert "must be new" in problems_of("--storage-path", "s3://bucket/studies")[0].rule
+        assert load("--storage-path", "s3://bucket/studies", "--resume")[0].root == Path("runs/tshirt")
 
     def test_resume_by_name_takes_the_recorded_settings(self, started: Path, workspace: Path) -> None:
         (workspace / "study.yaml").unlink()
