@@ -26,7 +26,7 @@ def generate(
     batch_size: int = 128,
     condition: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] from standard normal ``noise`` of that shape, ``num_steps`` network calls a row."""
+    """Images (N, C, H, W) in [-1, 1] from standard normal ``noise`` (N, C, H, W), ``num_steps`` network calls a row."""
     start = denoiser.schedule.num_timesteps - 1
     return _denoise(denoiser, noise, _timesteps(start, num_steps), batch_size, condition)
 

@@ -6,8 +6,8 @@ side is gamma · tr(∂eps/∂x). Against s = log rho both are smooth and neithe
     dy/ds = rho · eps,        d log p/ds along the path = -sigma · tr(∂eps/∂x)
 
 The trace is Hutchinson's estimate p·(∂eps/∂x)p with Rademacher probes p: one forward and one vector-Jacobian product
-give drift and trace together, and count as one evaluation. The integrator is the fourth-order Adams-Bashforth rule on a uniform grid in
-s, started by three steps of the classical Runge-Kutta rule.
+give drift and trace together, and count as one evaluation. The integrator is the fourth-order Adams-Bashforth rule on a
+uniform grid in s, started by three steps of the classical Runge-Kutta rule.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def negative_log_likelihood(
         raise ValueError(f"num_evaluations >= 13 must hold, but got num_evaluations={num_evaluations}")
 
     rows = images.expand(probes.shape).flatten(0, 1)
-    parts = zip(rows.split(batch_size), probes.flatten(0, 1).split(batch_size), strict=True)
+    parts = zip(torch.split(rows, batch_size), torch.split(probes.flatten(0, 1), batch_size), strict=True)
     with _frozen(denoiser.network):
         solved = [_solve(denoiser, x, p, num_steps) for x, p in parts]
     shape = probes.shape[:2]

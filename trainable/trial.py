@@ -1,0 +1,164 @@
+"""One trial without Ray: train to the next rung, report, and so on; the state can be taken out and put back."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffusion.rng import stream
+from metrics import flatten, measure
+from metrics.evidence import Evidence
+from trainable.checkpoint import save_weights
+from trainable.failure import TrialFailure
+from trainable.finetune import FineTuner, NonFiniteGradientError
+from trainable.methods import METHODS
+from trainable.methods.method import Method
+from trainable.pictures import save_grid
+from trainable.plan import TrialPlan
+from trainable.workloads import WORKLOADS
+
+#: Keys of a trial's configuration that are not hyper-parameters of its method.
+RESERVED = ("trial_id", "method", "seed", "repeat")
+_RATIO = "_ratio"
+_PICTURE_SAMPLES = 36
+
+
+class TrialRunner:
+    """Runs trials of one study one after another; model and data are loaded once.
+
+    Args:
+        plan: what the trials have in common.
+        device: where to run.
+    """
+
+    def __init__(self, plan: TrialPlan, device: torch.device) -> None:
+        self.plan = plan
+        self.device = device
+        self.workload = WORKLOADS[plan.workload](plan.workload_settings, device)
+        self.denoiser = self.workload.load(plan.workload_settings.model)
+        self.subject = self.workload.subject(plan.prepared)
+        self._untouched = {name: value.clone() for name, value in self.denoiser.network.state_dict().items()}
+
+    def start(self, config: Mapping[str, Any]) -> None:
+        """Begin the trial ``config`` from the untouched model."""
+        self.config = dict(config)
+        self.denoiser.network.load_state_dict(self._untouched)
+        self.denoiser.network.train()
+        training = self.plan.training
+        self.tuner = FineTuner(
+            self.denoiser,
+            build_method(config),
+            learning_rate=training.learning_rate,
+            betas=training.adam_betas,
+            weight_decay=training.weight_decay,
+            max_grad_norm=training.max_grad_norm,
+        )
+        self.optimiser_step = 0
+        self.rung = 0
+        self.degenerate_steps = 0
+        self._degenerate_in_a_row = 0
+        self._norms: list[tuple[float, float]] = []
+
+    @property
+    def finished(self) -> bool:
+        return self.rung >= len(self.plan.training.rungs)
+
+    def advance(self) -> dict[str, Any]:
+        """Train to the next rung and report.
+
+        Raises:
+            TrialFailure: "diverged", "degenerate" or "out of memory".
+        """
+        try:
+            began = time.perf_counter()
+            self._norms = []
+            while self.optimiser_step < self.plan.training.rungs[self.rung]:
+                self._train_step()
+            trained = time.perf_counter()
+            report = self._report()
+            report |= {"training_seconds": trained - began, "evaluation_seconds": time.perf_counter() - trained}
+        except torch.OutOfMemoryError as error:
+            raise TrialFailure("out of memory", f"{error}; lower batch_size and raise accumulation") from error
+        self.rung += 1
+        return report
+
+    def state(self) -> dict[str, Any]:
+        """All that a later process needs to go on bit for bit."""
+        return {
+            "network": self.denoiser.network.state_dict(),
+            "optimiser": self.tuner.optimiser.state_dict(),
+            "optimiser_step": self.optimiser_step,
+            "rung": self.rung,
+            "degenerate_steps": self.degenerate_steps,
+            "degenerate_in_a_row": self._degenerate_in_a_row,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Put back what ``state`` took out; the trial must have been started with the same configuration."""
+        self.denoiser.network.load_state_dict(state["network"])
+        self.tuner.optimiser.load_state_dict(state["optimiser"])
+        self.optimiser_step = state["optimiser_step"]
+        self.rung = state["rung"]
+        self.degenerate_steps = state["degenerate_steps"]
+        self._degenerate_in_a_row = state["degenerate_in_a_row"]
+
+    def _train_step(self) -> None:
+        training, seed, step = self.plan.training, self.config["seed"], self.optimiser_step
+        batches = [
+            self.workload.batch(seed, step, index, training.batch_size) for index in range(training.accumulation)
+        ]
+        try:
+            stats = self.tuner.step(batches, stream(seed, "method", step, device=self.device))
+        except NonFiniteGradientError as error:
+            raise TrialFailure("diverged", f"at step {step}: {error}; lower learning_rate or scaling_norm") from error
+        self.optimiser_step += 1
+        self._norms.append((stats.geometry.retain_norm, stats.geometry.forget_norm))
+        self._count_degenerate(stats.combination.degenerate)
+
+    def _count_degenerate(self, degenerate: bool) -> None:
+        self.degenerate_steps += degenerate
+        self._degenerate_in_a_row = self._degenerate_in_a_row + 1 if degenerate else 0
+        limit = self.plan.training.max_degenerate_steps
+        if self._degenerate_in_a_row >= limit:
+            raise TrialFailure("degenerate", f"no forget gradient in {limit} steps in a row; raise lambd")
+
+    def _report(self) -> dict[str, Any]:
+        evidence = Evidence(self.denoiser, self.subject, self.plan.fidelity, self.plan.evaluation_seed)
+        report: dict[str, Any] = dict(self.config)
+        report |= {"step": self.optimiser_step, "rung": self.rung, "forget_image": self.workload.forget_name}
+        report |= flatten(measure(self.plan.metrics, evidence))
+        retain_norm, forget_norm = (sum(norms) / len(norms) for norms in zip(*self._norms, strict=True))
+        report |= {
+            "degenerate_steps": self.degenerate_steps,
+            "retain_gradient_norm": retain_norm,
+            "forget_gradient_norm": forget_norm,
+            "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+        }
+        name = f"{self.config['trial_id']}-{self.optimiser_step}"
+        if self.plan.candidates:
+            save_weights(self.denoiser.network, self.plan.candidates / f"{name}.safetensors")
+        if self.plan.images:
+            report["images"] = self._draw(evidence, self.plan.images, name)
+        return report
+
+    def _draw(self, evidence: Evidence, directory: Path, name: str) -> dict[str, str]:
+        pictures = {"samples": evidence.samples[:_PICTURE_SAMPLES]}
+        if self.plan.log_forget_images:
+            pictures["denoisings"] = evidence.denoisings.flatten(0, 1)[:_PICTURE_SAMPLES]
+        paths = {}
+        for kind, images in pictures.items():
+            path = directory / f"{name}-{kind}.png"
+            save_grid(images, path)
+            paths[f"{kind}-{self.optimiser_step:05d}"] = str(path)
+        return paths
+
+
+def build_method(config: Mapping[str, Any]) -> Method:
+    """The method of a trial's configuration, from its own hyper-parameters only."""
+    settings = {k: v for k, v in config.items() if k not in RESERVED and not k.endswith(_RATIO)}
+    return METHODS[config["method"]](**settings)

@@ -1,0 +1,44 @@
+"""The Ray Tune trainable: one actor, one trial at a time, one report at each rung."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray.tune import Trainable
+
+from trainable.checkpoint import load_state, save_state
+from trainable.plan import TrialPlan
+from trainable.trial import TrialRunner
+
+
+class UnlearningTrainable(Trainable):  # type: ignore[misc]
+    """Runs trials of a study; the plan comes by ``tune.with_parameters``, the configuration from the searcher."""
+
+    def setup(self, config: dict[str, Any], plan: TrialPlan) -> None:
+        torch.set_num_threads(max(1, plan.num_threads))
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._runner = TrialRunner(plan, device)
+        self._runner.start(config)
+
+    def step(self) -> dict[str, Any]:
+        report = self._runner.advance()
+        return {**report, "done": self._runner.finished}
+
+    def save_checkpoint(self, checkpoint_dir: str) -> None:
+        save_state(Path(checkpoint_dir), self._runner.state())
+
+    def load_checkpoint(self, checkpoint_dir: str) -> None:
+        self._runner.restore(load_state(Path(checkpoint_dir), self._runner.device))
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next trial without loading model and data again."""
+        self._runner.start(new_config)
+        return True
+
+
+def threads_for(cpus_per_trial: float) -> int:
+    """Torch threads of a worker: one for each whole core it was given, at least one."""
+    return max(1, math.floor(cpus_per_trial))

@@ -1,0 +1,48 @@
+"""Search the hyper-parameters of data unlearning: flags → configuration → study → where to look.
+
+With no flags it runs the embedded study on this machine. ``--dry-run`` prints the configuration and starts nothing.
+Exit status: 0 done, 1 the study failed (what was finished is kept), 2 the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from tuning.config import ConfigError, load_config, render
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the launch command; returns its exit status."""
+    from rich.console import Console
+
+    errors = Console(stderr=True, highlight=False)
+    try:
+        config, options = load_config(sys.argv[1:] if argv is None else argv)
+    except ConfigError as error:
+        errors.print(str(error), markup=False)
+        return 2
+    console = Console(highlight=False)
+    if options.dry_run:
+        console.print(render(config), markup=False, soft_wrap=True)
+        return 0
+
+    from tuning.terminal import StudyView, final_summary
+
+    from tuning.study import resume_command, run_study
+
+    try:
+        with StudyView(console, config.name) as view:
+            result = run_study(config, view, resume=options.resume)
+    except KeyboardInterrupt:
+        errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False)
+        return 1
+    except Exception as error:
+        errors.print(f"the study failed: {error}\nto go on: {resume_command(config)}", markup=False)
+        return 1
+    final_summary(console, result, config)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

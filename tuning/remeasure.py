@@ -1,0 +1,74 @@
+"""The front once more, with seeds that no trial saw: what a search picks from noisy values looks better than it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analysis.front import pareto_front, violations
+from tuning.outcome import Goals
+from tuning.ranking import constrained_ranks
+
+#: (trial_id, step) pairs to what was measured of them: the columns of a report.
+Measure = Callable[[Sequence[tuple[str, int]]], Sequence[Mapping[str, float]]]
+
+_MAX_ROUNDS = 4
+
+
+def confirmed_front(
+    reports: pd.DataFrame, goals: Goals, reference: Mapping[str, float], measure: Measure
+) -> pd.DataFrame:
+    """The front of re-measured candidates: feasible and non-dominated by values that the search did not choose by.
+
+    The front of the search is re-measured first. Where nothing of it stays feasible, the next ranks follow.
+
+    Args:
+        reports: all candidate reports of the study.
+        goals: what they were judged by during the search.
+        reference: metric → value of the untouched model, at the fidelity and on the seeds of ``measure``.
+        measure: measures candidates afresh.
+
+    Returns:
+        Rows of ``reports`` with the new values, those of the search as ``<metric>_search``, and the new verdict.
+    """
+    ranks = _feasible_ranks(reports, goals)
+    measured = pd.DataFrame()
+    for rank in range(min(_MAX_ROUNDS, int(ranks.max()) + 1 if len(ranks) else 0)):
+        chosen = reports[ranks == rank]
+        if chosen.empty:
+            break
+        measured = pd.concat([measured, _renew(chosen, goals, reference, measure)])
+        front = pareto_front(measured, goals.objectives, goals.constraints, reference)
+        if not front.empty:
+            return front.reset_index(drop=True)
+    return measured.head(0)
+
+
+def _feasible_ranks(reports: pd.DataFrame, goals: Goals) -> pd.Series:
+    """Rank of each feasible report, -1 of the others."""
+    violation = violations(reports, goals.constraints, goals.baseline)
+    values = np.column_stack([o.sign * reports[o.metric].to_numpy(dtype=np.float64) for o in goals.objectives])
+    ranks = constrained_ranks(values, np.asarray(violation))
+    usable = (np.asarray(violation) == 0) & np.isfinite(values).all(axis=1)
+    return pd.Series(np.where(usable, ranks, -1), index=reports.index)
+
+
+def _renew(chosen: pd.DataFrame, goals: Goals, reference: Mapping[str, float], measure: Measure) -> pd.DataFrame:
+    keys = [(str(trial), int(step)) for trial, step in zip(chosen["trial_id"], chosen["step"], strict=True)]
+    values = pd.DataFrame([dict(entry) for entry in measure(keys)], index=chosen.index)
+    renewed = chosen.copy()
+    for column in values:
+        if not column.endswith(("_stderr", "_num")):
+            renewed[f"{column}_search"] = renewed[column]
+        renewed[column] = values[column]
+    renewed["violation"] = violations(renewed, goals.constraints, reference)
+    renewed["feasible"] = renewed["violation"] == 0.0
+    return renewed
+
+
+def member(row: Mapping[str, Any]) -> str:
+    """``<trial_id>-<step>``, the name of a candidate."""
+    return f"{row['trial_id']}-{row['step']}"

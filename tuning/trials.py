@@ -1,0 +1,62 @@
+"""The trials of a study through Ray Tune."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray import tune
+from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+
+from search_spaces import space_of
+from trainable.plan import TrialPlan
+from trainable.unlearning import UnlearningTrainable
+from tuning.callback import StudyCallback
+from tuning.files import StudyFiles
+from tuning.schema import StudyConfig
+from tuning.search_generator import StudySearchGenerator
+
+
+def run_trials(config: StudyConfig, plan: TrialPlan, generator: StudySearchGenerator, callback: StudyCallback) -> None:
+    """Run trials until the search or the time budget is over."""
+    trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
+    trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
+    tuner = tune.Tuner(
+        trainable,
+        tune_config=TuneConfig(
+            search_alg=generator,
+            num_samples=config.num_trials,
+            reuse_actors=True,
+            trial_dirname_creator=_directory_of,
+            time_budget_s=config.time_budget,
+        ),
+        run_config=RunConfig(
+            name="ray",
+            storage_path=str(config.root.absolute()),
+            callbacks=[callback],
+            verbose=0,
+            failure_config=FailureConfig(max_failures=0),
+            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
+        ),
+    )
+    tuner.fit()
+
+
+def _directory_of(trial: Any) -> str:
+    return str(trial.trial_id)
+
+
+def latest_checkpoint(files: StudyFiles, trial_id: str) -> str | None:
+    """The newest resume state of a trial, None where it has none."""
+    found = sorted((files.ray / trial_id).glob("checkpoint_*"))
+    return str(found[-1]) if found else None
+
+
+def parameter_columns(config: StudyConfig) -> tuple[str, ...]:
+    """The union of the chosen methods' parameters, in the order of the spaces; ratios beside their products."""
+    names: dict[str, None] = {}
+    for method in config.methods:
+        for parameter in space_of(method).parameters:
+            names[parameter.name] = None
+            if parameter.sampled_name != parameter.name:
+                names[parameter.sampled_name] = None
+    return tuple(names)

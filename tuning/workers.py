@@ -1,0 +1,176 @@
+"""The workers of a study: a Ray session, and the tasks that run once per study with a trial's resources."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import ray
+
+from diffusion.rng import derive_seed
+from tuning.baseline import Baseline, as_record, calibrate, measure_model, measure_unseen, prepare
+from tuning.files import StudyFiles
+from tuning.schema import StudyConfig
+
+if TYPE_CHECKING:
+    from trainable.plan import TrialPlan
+    from tuning.terminal import StudyView
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Workers:
+    """A Ray session for one study, as a context.
+
+    Args:
+        config: the study.
+        files: its paths.
+        view: shows the progress of tasks.
+    """
+
+    def __init__(self, config: StudyConfig, files: StudyFiles, view: StudyView) -> None:
+        self._config, self._files, self._view = config, files, view
+        self._plan: TrialPlan | None = None
+        self._labels: dict[str, str] = {}
+
+    def __enter__(self) -> Workers:
+        self._view.stage("start Ray")
+        start_ray(self._config.address)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        ray.shutdown()
+
+    @property
+    def plan(self) -> TrialPlan:
+        """What trials have in common; made by ``prepare``."""
+        if self._plan is None:
+            self.prepare()
+        if self._plan is None:
+            raise RuntimeError("the plan must be prepared before it is used")
+        return self._plan
+
+    @property
+    def slots(self) -> int:
+        """Trials that fit on the cluster as it is now, at least one."""
+        total = ray.cluster_resources()
+        fits = [total.get("CPU", 0) / self._config.cpus_per_trial]
+        if self._config.gpus_per_trial:
+            fits.append(total.get("GPU", 0) / self._config.gpus_per_trial)
+        return max(1, int(min(fits)))
+
+    def prepare(self) -> None:
+        """Statistics of the retain images and the forget images' neighbours."""
+        from metrics.subject import Fidelity
+        from trainable.plan import TrainingSettings, TrialPlan
+        from trainable.unlearning import threads_for
+        from trainable.workloads.workload import WorkloadSettings
+
+        config, seed = self._config, self._config.seed
+        shared: dict[str, Any] = {
+            "workload": config.workload,
+            "workload_settings": _select(WorkloadSettings, config),
+            "num_threads": threads_for(config.cpus_per_trial),
+        }
+        [(prepared, self._labels)] = self._run("prepare images", [(prepare, (shared,), {})])
+        self._plan = TrialPlan(
+            **shared,
+            training=_select(TrainingSettings, config),
+            fidelity=Fidelity(**config.trial_fidelity),
+            metrics=config.metrics,
+            evaluation_seed=derive_seed(seed, "evaluation"),
+            prepared=prepared,
+            candidates=self._files.candidates,
+            images=self._files.images,
+            log_forget_images=config.log_forget_images,
+        )
+
+    def measure_baseline(self) -> Baseline:
+        """The untouched and the retrained model, and the scale of the gradients."""
+        config, plan = self._config, self.plan
+        full, seed = _final_fidelity(config), derive_seed(config.seed, "final")
+        tasks: dict[str, Task] = {
+            "untouched": (measure_model, (plan, config.model, full, seed), {}),
+            "untouched_search": (measure_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
+            "calibration": (calibrate, (plan, derive_seed(config.seed, "calibration")), {}),
+        }
+        if config.retrained_model:
+            tasks["retrained"] = (measure_model, (plan, config.retrained_model, full, seed), {})
+        elif config.unseen:
+            tasks["unseen"] = (measure_unseen, (plan, config.unseen, full, seed), {})
+        results = dict(zip(tasks, self._run("measure baseline", list(tasks.values())), strict=True))
+        calibration = results.pop("calibration")
+        return Baseline(
+            **{name: as_record(measured) for name, measured in results.items()},
+            calibration=calibration,
+            labels=self._labels,
+        )
+
+    def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[Mapping[str, float]]:
+        """Reports' columns of candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""
+        from metrics import flatten
+
+        config = self._config
+        arguments = (self.plan, config.model, _final_fidelity(config), derive_seed(config.seed, "final"))
+        tasks: list[Task] = [
+            (
+                measure_model,
+                arguments,
+                {"weights": self._files.candidate(*key), "pipeline": self._files.checkpoint(*key)},
+            )
+            for key in keys
+        ]
+        return [flatten(measured) for measured in self._run("re-measure the front", tasks)]
+
+    def _run(self, stage: str, tasks: Sequence[Task]) -> list[Any]:
+        """Results of all tasks, in order, with progress."""
+        self._view.stage(stage, len(tasks))
+        remote = ray.remote(num_cpus=self._config.cpus_per_trial, num_gpus=self._config.gpus_per_trial)
+        waiting = [remote(function).remote(*args, **kwargs) for function, args, kwargs in tasks]
+        order = list(waiting)
+        while waiting:
+            done, waiting = ray.wait(waiting, num_returns=1)
+            ray.get(done)
+            self._view.advance()
+        return list(ray.get(order))
+
+
+Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+
+
+def start_ray(address: str) -> None:
+    """Connect to a cluster, or start one on this machine alone.
+
+    ``local`` never attaches to a cluster that happens to run. Workers import this project from where it lies.
+    """
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    paths = [str(PROJECT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
+    ray.init(
+        address=address,
+        include_dashboard=False if address == "local" else None,
+        log_to_driver=False,
+        logging_level="ERROR",
+        configure_logging=True,
+    )
+
+
+def _select(kind: type[Any], config: StudyConfig) -> Any:
+    """A dataclass of settings from the configuration's fields of the same names."""
+    from dataclasses import fields
+
+    return kind(**{field.name: getattr(config, field.name) for field in fields(kind)})
+
+
+def _final_fidelity(config: StudyConfig) -> Any:
+    from metrics.subject import Fidelity
+
+    return Fidelity(**config.final_fidelity)
