@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,16 @@ from trainable.workloads.images import load_images, to_unit_range
 from trainable.workloads.workload import Prepared, Workload
 
 _ENCODING_BATCH = 500
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """Networks that metrics look through, and how reports name what stands in for a published one."""
+
+    descriptor: Callable[[Tensor], Tensor]
+    features: Callable[[Tensor], Tensor]
+    classifier: Callable[[Tensor], Tensor] | None
+    labels: Mapping[str, str]
 
 
 class UnconditionalWorkload(Workload):
@@ -53,30 +64,30 @@ class UnconditionalWorkload(Workload):
         )
 
     def prepare(self) -> Prepared:
-        descriptor, features = self._encoders()[:2]
+        encoders = self.encoders
         parts = to_unit_range(self.retain).split(_ENCODING_BATCH)
         with torch.no_grad():
-            statistics = GaussianStatistics.of(features(part.to(self.device)) for part in parts)
+            statistics = GaussianStatistics.of(encoders.features(part.to(self.device)) for part in parts)
             neighbours = nearest_neighbours(
                 to_unit_range(self.forget).to(self.device),
                 to_unit_range(self.retain).to(self.device),
-                descriptor,
+                encoders.descriptor,
                 min(self.settings.num_neighbours, len(self.retain)),
             )
         return Prepared(statistics, neighbours.cpu())
 
     def subject(self, prepared: Prepared) -> Subject:
-        descriptor, features, classifier, labels = self._encoders()
+        encoders = self.encoders
         fixed = torch.linspace(0, len(self.retain) - 1, min(self.settings.num_retain_images, len(self.retain))).long()
         return Subject(
             forget=to_unit_range(self.forget).to(self.device),
             neighbours=to_unit_range(self.retain[prepared.neighbours]).to(self.device),
             retain=to_unit_range(self.retain[fixed]).to(self.device),
-            descriptor=descriptor,
-            features=features,
-            classifier=classifier,
+            descriptor=encoders.descriptor,
+            features=encoders.features,
+            classifier=encoders.classifier,
             real_statistics=prepared.real_statistics,
-            labels=labels,
+            labels=encoders.labels,
         )
 
     @cached_property
@@ -109,9 +120,9 @@ class UnconditionalWorkload(Workload):
         height, width = (size, size) if isinstance(size, int) else size
         return load_images(location, channels=config.in_channels, size=(height, width))
 
-    def _encoders(
-        self,
-    ) -> tuple[Encoder, Callable[[Tensor], Tensor], Encoder | None, dict[str, str]]:
+    @cached_property
+    def encoders(self) -> Encoders:
+        """The networks behind sscd, fid and inception_score; a subclass may bring others."""
         descriptor = self._encoder("descriptor", self.settings.descriptor)
         features = self._encoder("features", self.settings.features)
         classifier = load_encoder(self.settings.classifier, self.device) if self.settings.classifier else None
@@ -123,7 +134,7 @@ class UnconditionalWorkload(Workload):
         if classifier is not None:
             labels["inception_score"] = f"Inception Score ({classifier.label})"
         penultimate = features.features if isinstance(features, DigitClassifier) else features
-        return descriptor, penultimate, classifier, labels
+        return Encoders(descriptor, penultimate, classifier, labels)
 
     def _encoder(self, name: str, path: str | None) -> Encoder:
         if path is None:
