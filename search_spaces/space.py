@@ -98,6 +98,16 @@ class MethodSpace:
         """Whether ``name``, of a parameter or of its ratio, is closed by ``fixed``."""
         return any(name in (p.name, p.sampled_name) for p in self.parameters if p not in self.free_parameters(fixed))
 
+    def check_calibration(self, calibration: Settings, fixed: Settings) -> None:
+        """Whether everything that a ratio is to be multiplied by has been measured.
+
+        Raises:
+            ValueError: it has not.
+        """
+        for parameter in self.parameters:
+            if parameter.scale is not None and parameter.name not in fixed:
+                scale_of(parameter, calibration)
+
     def suggest(self, trial: BaseTrial, calibration: Settings, fixed: Settings) -> dict[str, float]:
         """The method's hyper-parameters for ``trial``.
 

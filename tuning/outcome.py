@@ -16,7 +16,7 @@ from tuning.goals import Constraint, Objective
 Report = Mapping[str, Any]
 
 #: Excess of a constraint that was not measured or is not finite: far outside, yet a number that samplers can add up.
-NOT_MEASURED: Final = 1e6
+NOT_MEASURED: Final = 1e3
 
 NEVER_REPORTED: Final = "never reported"
 NOT_FINITE: Final = "objective not finite"
@@ -38,6 +38,20 @@ class Goals:
     constraints: tuple[Constraint, ...] = ()
     baseline: Mapping[str, float] = field(default_factory=dict)
     ideal: Mapping[str, float] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Whether the hypervolume is defined: the ideal is better than the baseline in every objective.
+
+        Raises:
+            ValueError: it is not, or one of the two lacks an objective.
+        """
+        for objective in self.objectives:
+            reference, ideal = number(self.baseline, objective.metric), number(self.ideal, objective.metric)
+            if not (ideal - reference) * objective.sign < 0:
+                raise ValueError(
+                    f"the ideal must be better than the baseline where the study is to {objective}, but got baseline "
+                    f"{reference:g} and ideal {ideal:g}; measure both more closely, or give another ideal"
+                )
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -109,7 +123,7 @@ def judge(
     goals: Goals,
     *,
     reason: str | None = None,
-    last_rung: int | None = None,
+    last_step: int | None = None,
 ) -> Outcome:
     """How a trial with these reports ended.
 
@@ -118,7 +132,7 @@ def judge(
         others: those of all other trials: the front to contribute to.
         goals: what they are judged by.
         reason: why it failed, where it did.
-        last_rung: rung of a trial that ran to its end; below it the trial was stopped early.
+        last_step: step of a trial that ran to its end; below it the trial was stopped early.
 
     Returns:
         A failure where ``reason`` says so, where nothing was reported, and where the last report lacks a finite
@@ -131,8 +145,8 @@ def judge(
     if not goals.is_valid(reports[-1]):
         return Outcome(None, reason=NOT_FINITE)
     chosen = representative([report for report in reports if goals.is_valid(report)], others, goals)
-    rung = max(int(report["rung"]) for report in reports)
-    stopped = rung if last_rung is not None and rung < last_rung else None
+    early = last_step is not None and reports[-1]["step"] < last_step
+    stopped = int(reports[-1]["rung"]) if early else None
     return Outcome(chosen, goals.values(chosen), goals.constraint_values(chosen), stopped_at_rung=stopped)
 
 
@@ -150,6 +164,8 @@ def representative(reports: Sequence[Report], others: Sequence[Report], goals: G
     top = max(report["rung"] for report in reports)
     latest_first = sorted((r for r in reports if r["rung"] == top), key=lambda r: r["step"], reverse=True)
     feasible = [report for report in latest_first if _violation(report, goals) == 0.0]
+    if len(feasible) == 1:
+        return feasible[0]
     if not feasible:
         return min(latest_first, key=lambda report: _violation(report, goals))
     front = [r for r in others if goals.is_valid(r) and _violation(r, goals) == 0.0]

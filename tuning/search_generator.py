@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import copy
-import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec
 from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.search.search_generator import SearchGenerator
 
+from trainable.failure import failure_reason
+from tuning.callback import error_text
 from tuning.searcher import ConstrainedOptunaSearch
-
-logger = logging.getLogger(__name__)
-
-OUT_OF_MEMORY = "out of memory"
 
 
 class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
@@ -25,12 +23,17 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
     Hand it over as ``TuneConfig(search_alg=…)``. Leave ``TuneConfig.max_concurrent_trials`` at None: Ray ignores it for
     a search algorithm, and the limit is an argument here.
 
+    Ray pickles it into ``tuner.pkl``. It pickles as the study's name and comes back as the process's own generator of
+    that study: on a resume make the searcher and its generator anew, ``reconcile``, then ``Tuner.restore``.
+
     Args:
         searcher: the search.
         max_concurrent: trials at a time, also how many may wait for a machine (without it Ray lets one wait, so that
             a cluster grows one worker at a time, and a suggestion is made one trial ahead of its turn).
         checkpoints: trial → checkpoint directory from which a trial that is handed out again goes on.
     """
+
+    _live: ClassVar[WeakValueDictionary[str, StudySearchGenerator]] = WeakValueDictionary()
 
     def __init__(
         self,
@@ -42,6 +45,10 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         self._search = searcher
         self._checkpoints = dict(checkpoints or {})
         self._trials: dict[str, Trial] = {}
+        self._live[searcher.study.study_name] = self
+
+    def __reduce__(self) -> tuple[Callable[[str], StudySearchGenerator], tuple[str]]:
+        return _live_generator, (self._search.study.study_name,)
 
     @property
     def total_samples(self) -> int:
@@ -77,26 +84,24 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         """Tells the searcher, with the reason of a failure: Ray itself hands on only that there was one."""
         trial = self._trials.pop(trial_id, None)
         if error and trial is not None:
-            self._search.note_failure(trial_id, failure_reason(trial.get_pickled_error()))
+            self._search.note_failure(trial_id, failure_reason(error_text(trial)))
         super().on_trial_complete(trial_id, result=result, error=error)
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_trials": {}}
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Takes up Ray's snapshot, but for whether the search was over: the storage knows better."""
+        super().set_state({**state, "finished": False})
 
 
-def failure_reason(error: BaseException | None) -> str:
-    """Why a trial failed: the ``reason`` of the exception that it raised, ``out of memory`` or ``error``.
+def _live_generator(study_name: str) -> StudySearchGenerator:
+    """The process's generator of a study.
 
-    Args:
-        error: what Ray reports; the trial's own exception is looked for along its causes.
+    Raises:
+        RuntimeError: there is none.
     """
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
-        reason = getattr(error, "reason", None)
-        if isinstance(reason, str) and type(error).__name__ == "TrialFailure":
-            return reason
-        if isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__:
-            return OUT_OF_MEMORY
-        error = getattr(error, "cause", None) or error.__cause__
-    return "error"
+    generator = StudySearchGenerator._live.get(study_name)
+    if generator is None:
+        raise RuntimeError(
+            f"the search of a study must exist before Ray restores the study, but there is none of {study_name!r}; "
+            "make its StudySearchGenerator first"
+        )
+    return generator

@@ -17,7 +17,7 @@ from ray.tune.search import Searcher
 from diffusion.rng import derive_seed
 from search_spaces import SEARCH_SPACES, MethodSpace, published_settings, space_of
 from tuning.goals import Constraint, Objective
-from tuning.optuna_store import StudyStore, config_of, reports_of, trial_name
+from tuning.optuna_store import StudyStore, config_of, directions_of, reports_of, trial_name
 from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence, judge
 from tuning.samplers import METHOD, Dimensions, check_sampler, make_sampler
 from tuning.trial_plan import SLOT, Slot, TrialPlan, starting_points
@@ -47,7 +47,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         num_trials: trials in all, repeats included.
         repeats: how often each setting is run, with other training seeds.
         max_concurrent: trials at a time; None leaves it to Ray.
-        last_rung: the rung at which a trial ends by itself; one that ends below it is marked ``stopped_at_rung``.
+        last_step: the step at which a trial ends by itself; one that ends before it is marked ``stopped_at_rung``.
         spaces: method → space.
 
     Raises:
@@ -60,8 +60,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         methods: Sequence[str],
         objectives: Sequence[Objective],
         constraints: Sequence[Constraint] = (),
-        baseline: Mapping[str, float] | None = None,
-        ideal: Mapping[str, float] | None = None,
+        baseline: Mapping[str, float],
+        ideal: Mapping[str, float],
         calibration: Mapping[str, float] | None = None,
         fix: Mapping[str, float] | None = None,
         enqueue: Sequence[Mapping[str, Any]] | None = None,
@@ -72,15 +72,17 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         num_trials: int,
         repeats: int = 1,
         max_concurrent: int | None = None,
-        last_rung: int | None = None,
+        last_step: int | None = None,
         spaces: Mapping[str, MethodSpace] = SEARCH_SPACES,
     ) -> None:
         super().__init__()
         check_sampler(sampler, methods)
         self._spaces = {method: space_of(method, spaces) for method in methods}
-        self._goals = Goals(tuple(objectives), tuple(constraints), dict(baseline or {}), dict(ideal or {}))
+        self._goals = Goals(tuple(objectives), tuple(constraints), dict(baseline), dict(ideal))
+        directions_of(objectives)
+        self._goals.check()
         self._calibration, self._fixed = dict(calibration or {}), dict(fix or {})
-        self._check_fixed()
+        self._check_values(num_trials, repeats)
         chosen = list(self._spaces.values())
         self._dimensions = Dimensions.of(chosen, self._fixed)
         settings = published_settings(chosen) if enqueue is None else enqueue
@@ -88,14 +90,21 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._plan = TrialPlan(starts, bool(self._dimensions.methods), num_trials, repeats)
         self._storage, self._study_name = str(storage), study_name
         self._sampler, self._seed = sampler, seed
-        self._max_concurrent, self._last_rung = max_concurrent, last_rung
+        self._max_concurrent, self._last_step = max_concurrent, last_step
         self._live: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._again: list[str] = []
+        self._peeked: list[Slot | None] = []
         self._outcomes: dict[str, Outcome] = {}
         self._opened: StudyStore | None = StudyStore(self._storage, study_name, objectives)
 
-    def _check_fixed(self) -> None:
+    def _check_values(self, num_trials: int, repeats: int) -> None:
+        if num_trials < 1 or repeats < 1:
+            raise ValueError(
+                f"num_trials and repeats must be at least 1, but got num_trials={num_trials} and repeats={repeats}"
+            )
+        for space in self._spaces.values():
+            space.check_calibration(self._calibration, self._fixed)
         known = sorted({name for space in self._spaces.values() for name in space.names})
         if unknown := sorted(set(self._fixed) - set(known)):
             raise ValueError(f"a fixed name must be one of {', '.join(known)}, but got {', '.join(unknown)}; remove it")
@@ -119,7 +128,17 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out."""
-        return not self._again and self._plan.next_slot(self._store.trials()) is None
+        return not self._again and self._next_slot() is None
+
+    def running_trials(self) -> list[str]:
+        """The trials that the storage holds as running: after an interruption, what ``reconcile`` has to settle."""
+        return self._store.running()
+
+    def _next_slot(self) -> Slot | None:
+        """The slot to fill next, kept until something changes: Ray asks many times a second whether there is one."""
+        if not self._peeked:
+            self._peeked = [self._plan.next_slot(self._store.trials())]
+        return self._peeked[0]
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:
         """Takes up the limit of Ray's ``ConcurrencyLimiter``, which then hands everything through."""
@@ -140,10 +159,11 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
             name = self._again.pop(0)
             self._live.add(name)
             return config_of(self._store.trial(name))
-        slot = self._plan.next_slot(self._store.trials())
+        slot = self._next_slot()
         return str(Searcher.FINISHED) if slot is None else self._start(slot)
 
     def _start(self, slot: Slot) -> dict[str, Any]:
+        self._peeked = []
         trial = self._ask(slot)
         method = self._method_of(trial) if slot.method is None else slot.method
         settings = self._spaces[method].suggest(trial, self._calibration, self._fixed)
@@ -236,27 +256,28 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         trials = {trial_name(trial.number): trial for trial in self._store.trials()}
         own = reports_of(trials.pop(name))
         others = [report for trial in trials.values() for report in reports_of(trial)]
-        outcome = judge(own, others, self._goals, reason=reason, last_rung=self._last_rung)
+        outcome = judge(own, others, self._goals, reason=reason, last_step=self._last_step)
         self._store.tell(name, outcome)
+        self._peeked = []
         self._outcomes[name] = outcome
 
-    # Ray's state of the searcher. The truth is in the storage; what a restart needs beyond it is who was running.
+    # Ray saves and restores a searcher; this one has its state in the storage.
 
     def save(self, checkpoint_path: str) -> None:
-        """Writes the names of the running trials."""
-        Path(checkpoint_path).write_text(json.dumps(self.get_state()), encoding="utf-8")
+        """Nothing to save."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Reads what ``save`` wrote."""
-        self.set_state(json.loads(Path(checkpoint_path).read_text(encoding="utf-8")))
+        """Nothing to restore; ``reconcile`` settles what was running."""
+
+    def restore_from_dir(self, checkpoint_dir: str) -> None:
+        """Nothing to restore."""
 
     def get_state(self) -> dict[str, Any]:
-        """The names of the running trials."""
-        return {"live": sorted(self._live)}
+        """Nothing beyond the storage."""
+        return {}
 
     def set_state(self, state: Mapping[str, Any]) -> None:
-        """Takes up ``get_state``."""
-        self._live = set(state["live"])
+        """Nothing beyond the storage."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_opened": None}
