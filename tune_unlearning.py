@@ -27,12 +27,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(render(config), markup=False, soft_wrap=True)
         return 0
 
-    from tuning.terminal import StudyView, final_summary
-
     from tuning.study import resume_command, run_study
+    from tuning.summary import final_summary
+    from tuning.terminal import StudyView
 
     try:
-        with StudyView(console, config.name) as view:
+        metrics = tuple(
+            dict.fromkeys([*(o.metric for o in config.objectives), *(c.metric for c in config.constraints)])
+        )
+        with StudyView(console, config.name, metrics=metrics) as view:
             result = run_study(config, view, resume=options.resume)
     except KeyboardInterrupt:
         errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False)

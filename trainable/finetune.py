@@ -51,7 +51,7 @@ class GradientBuffers:
             self._terms[term] = [torch.zeros_like(parameter) for parameter in self.parameters]
         for parameter, gradient in zip(self.parameters, self._terms[term], strict=True):
             parameter.grad = gradient
-        loss.backward(retain_graph=retain_graph)
+        torch.autograd.backward(loss, retain_graph=retain_graph)
         for parameter in self.parameters:
             parameter.grad = None
 

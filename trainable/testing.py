@@ -94,7 +94,7 @@ def write_pipeline(denoiser: Denoiser, directory: Path) -> None:
 
 
 def _images() -> tuple[Tensor, Tensor]:
-    """Retain images: soft blobs; the forget image: a checkerboard, unlike any of them. uint8 (N, 1, 8, 8), (1, 1, 8, 8)."""
+    """Blobs to retain and a checkerboard, unlike any of them, to forget: uint8 (N, 1, 8, 8) and (1, 1, 8, 8)."""
     axis = torch.arange(8).float()
     centres = torch.rand(NUM_RETAIN, 2, generator=stream(0, "blobs")) * 5 + 1
     rows, columns = axis[:, None] - centres[:, 0, None, None], axis[None] - centres[:, 1, None, None]
@@ -116,6 +116,6 @@ def _trained(retain: Tensor, forget: Tensor | None) -> Denoiser:
         timesteps = torch.randint(1000, (32,), generator=generator)
         error = denoiser(denoiser.schedule.add_noise(images, noise, timesteps), timesteps) - noise
         optimiser.zero_grad()
-        error.square().mean().backward()
+        torch.autograd.backward(error.square().mean())
         optimiser.step()
     return denoiser

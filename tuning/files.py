@@ -92,6 +92,11 @@ class StudyFiles:
         return self.root / "mlflow_spool.jsonl"
 
     @property
+    def timing(self) -> Path:
+        """Where the time went; not compared between runs."""
+        return self.root / "timing.json"
+
+    @property
     def study_id(self) -> Path:
         """A random id that tells this study from an earlier one of the same name in a shared store."""
         return self.root / ".study_id"

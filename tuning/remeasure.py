@@ -60,7 +60,7 @@ def _renew(chosen: pd.DataFrame, goals: Goals, reference: Mapping[str, float], m
     keys = [(str(trial), int(step)) for trial, step in zip(chosen["trial_id"], chosen["step"], strict=True)]
     values = pd.DataFrame([dict(entry) for entry in measure(keys)], index=chosen.index)
     renewed = chosen.copy()
-    for column in values:
+    for column in map(str, values.columns):
         if not column.endswith(("_stderr", "_num")):
             renewed[f"{column}_search"] = renewed[column]
         renewed[column] = values[column]

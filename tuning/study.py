@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import shutil
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -13,6 +16,7 @@ from analysis.front import Recommendation, hypervolume, recommend
 from analysis.load import load_study
 from analysis.plots import front_picture
 from analysis.report import write_report
+from analysis.table import rows
 from tuning.baseline import Baseline
 from tuning.callback import StudyCallback
 from tuning.config import to_yaml
@@ -24,10 +28,13 @@ from tuning.remeasure import confirmed_front
 from tuning.schema import StudyConfig, dump
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
-from tuning.terminal import StudyView
+from tuning.timing import Timing, TrialClock
 from tuning.tracking import Tracker
 from tuning.trials import latest_checkpoint, parameter_columns, run_trials
 from tuning.workers import Workers
+
+if TYPE_CHECKING:
+    from tuning.terminal import StudyView
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +47,7 @@ class StudyResult:
     front: pd.DataFrame
     recommendation: Recommendation | None
     hypervolume: float
+    timing: Timing
     tracking_uri: str
 
 
@@ -58,6 +66,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     Raises:
         StudyFailedError: no trial reported.
     """
+    began = time.monotonic()
     files = StudyFiles(config.root)
     files.root.mkdir(parents=True, exist_ok=True)
     write_text_atomic(files.study, to_yaml(config))
@@ -74,9 +83,9 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
         )
         tracker = _tracker(config, files, baseline)
         try:
-            _search(config, workers, baseline, goals, records, tracker, view, resume)
+            clock = _search(config, workers, baseline, goals, records, tracker, view, resume)
             front = _confirm(workers, files, goals, baseline, records.reports_frame(), view)
-            return _finish(config, files, goals, baseline, records, tracker, front, view)
+            return _finish(config, files, goals, baseline, records, tracker, front, clock.timing(began), view)
         finally:
             records.finalize(tracker.run_ids)
             if not tracker.close():
@@ -118,7 +127,7 @@ def _search(
     tracker: Tracker,
     view: StudyView,
     resume: bool,
-) -> None:
+) -> TrialClock:
     files = records.files
     searcher = ConstrainedOptunaSearch(
         methods=config.methods,
@@ -138,18 +147,19 @@ def _search(
         last_step=config.rungs[-1],
     )
     interrupted = _reconcile(searcher, records) if resume else {}
-    generator = StudySearchGenerator(
-        searcher, max_concurrent=config.max_concurrent_trials or workers.slots, checkpoints=interrupted
-    )
+    slots = min(config.max_concurrent_trials or workers.slots, workers.slots)
+    generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted)
     callback = StudyCallback(
         records, goals, num_trials=config.num_trials, tracker=tracker, view=view, outcome=searcher.outcome
     )
     view.stage("trials", config.num_trials)
-    run_trials(config, workers.plan, generator, callback)
+    clock = TrialClock(slots)
+    run_trials(config, workers.plan, generator, [callback, clock])
     _settle(searcher, records)
     if records.reports_frame().empty:
         reasons = ", ".join(sorted({str(reason) for reason in records.trials_frame()["reason"]})) or "no trial started"
         raise StudyFailedError(f"no trial reported ({reasons}); see {files.trials} and {files.ray}")
+    return clock
 
 
 def _reconcile(searcher: ConstrainedOptunaSearch, records: Records) -> dict[str, str]:
@@ -159,7 +169,7 @@ def _reconcile(searcher: ConstrainedOptunaSearch, records: Records) -> dict[str,
         Trial → checkpoint of those that were running: they are handed out again and go on from there.
     """
     reports, states = records.reports_frame(), records.states
-    of_trial = {name: reports[reports["trial_id"] == name].to_dict("records") for name in states}
+    of_trial = {name: rows(reports[reports["trial_id"] == name]) for name in states}
     ended = {name: of_trial[name] for name, state in states.items() if state is TrialState.COMPLETE}
     trials = records.trials_frame()
     failed = dict(zip(trials["trial_id"], trials["reason"], strict=True))
@@ -174,8 +184,8 @@ def _settle(searcher: ConstrainedOptunaSearch, records: Records) -> None:
     """Tell Optuna of trials that the time budget cut off: none is left running."""
     reports = records.reports_frame()
     cut = [name for name, state in records.states.items() if state is TrialState.STOPPED]
-    known = {name: reports[reports["trial_id"] == name].to_dict("records") for name in cut}
-    searcher.reconcile({name: rows for name, rows in known.items() if rows})
+    known = {name: rows(reports[reports["trial_id"] == name]) for name in cut}
+    searcher.reconcile({name: found for name, found in known.items() if found})
 
 
 def _confirm(
@@ -193,8 +203,13 @@ def _confirm(
     ]
     _drop_other_checkpoints(files, set(front["checkpoint"]))
     columns = [*reports.columns, *(c for c in front.columns if c.endswith("_search")), "checkpoint"]
-    write_csv_atomic(files.front, columns, front.reindex(columns=columns).to_dict("records"))
+    write_csv_atomic(files.front, columns, [_without_blanks(row) for row in rows(front.reindex(columns=columns))])
     return front
+
+
+def _without_blanks(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters that a method does not have are blank, not NaN."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
 def _drop_other_checkpoints(files: StudyFiles, kept: set[str]) -> None:
@@ -213,6 +228,7 @@ def _finish(
     records: Records,
     tracker: Tracker,
     front: pd.DataFrame,
+    timing: Timing,
     view: StudyView,
 ) -> StudyResult:
     view.stage("report")
@@ -230,7 +246,8 @@ def _finish(
         if len(front)
         else None
     )
-    return StudyResult(files, front, chosen, volume, config.tracking_uri)
+    timing.save(files)
+    return StudyResult(files, front, chosen, volume, timing, config.tracking_uri)
 
 
 def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:

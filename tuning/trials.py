@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
-from ray.tune import CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 
 from search_spaces import space_of
 from trainable.plan import TrialPlan
 from trainable.unlearning import UnlearningTrainable
-from tuning.callback import StudyCallback
 from tuning.files import StudyFiles
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
 
 
-def run_trials(config: StudyConfig, plan: TrialPlan, generator: StudySearchGenerator, callback: StudyCallback) -> None:
+def run_trials(
+    config: StudyConfig, plan: TrialPlan, generator: StudySearchGenerator, callbacks: Sequence[Callback]
+) -> None:
     """Run trials until the search or the time budget is over."""
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
     trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
@@ -32,7 +34,7 @@ def run_trials(config: StudyConfig, plan: TrialPlan, generator: StudySearchGener
         run_config=RunConfig(
             name="ray",
             storage_path=str(config.root.absolute()),
-            callbacks=[callback],
+            callbacks=list(callbacks),
             verbose=0,
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),

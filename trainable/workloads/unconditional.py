@@ -65,7 +65,7 @@ class UnconditionalWorkload(Workload):
 
     def prepare(self) -> Prepared:
         encoders = self.encoders
-        parts = to_unit_range(self.retain).split(_ENCODING_BATCH)
+        parts = torch.split(to_unit_range(self.retain), _ENCODING_BATCH)
         with torch.no_grad():
             statistics = GaussianStatistics.of(encoders.features(part.to(self.device)) for part in parts)
             neighbours = nearest_neighbours(
