@@ -16,6 +16,7 @@ from test_searcher import make_search
 from tuning.search_generator import StudySearchGenerator
 
 NUM_TRIALS, LAST_STEP = 8, 20
+SAVING = tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1)
 
 
 def make_trainable() -> type[tune.Trainable]:
@@ -62,7 +63,9 @@ def make_tuner(generator: StudySearchGenerator, root: Path, callbacks: list[tune
     return tune.Tuner(
         make_trainable(),
         tune_config=tune.TuneConfig(search_alg=generator, num_samples=-1, reuse_actors=True),
-        run_config=tune.RunConfig(name="ray", storage_path=str(root), verbose=0, callbacks=callbacks),
+        run_config=tune.RunConfig(
+            name="ray", storage_path=str(root), verbose=0, callbacks=callbacks, checkpoint_config=SAVING
+        ),
     )
 
 
@@ -71,12 +74,12 @@ class Interrupted(BaseException):
 
 
 class StopAt(tune.Callback):  # type: ignore[misc]
-    """Ends the run without a farewell when a trial starts for the first time; Ray restores callbacks as well."""
+    """Ends the run without a farewell when a trial is first saved; Ray restores callbacks as well."""
 
     def __init__(self, name: str, marker: Path) -> None:
         self.name, self.marker = name, marker
 
-    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+    def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         if trial.trial_id == self.name and not self.marker.exists():
             self.marker.touch()
             raise Interrupted
@@ -125,7 +128,11 @@ def test_an_interrupted_study_goes_on(cluster: Any, tmp_path: Path, restored: bo
         tune.Tuner.restore(str(tmp_path / "first" / "ray"), trainable=make_trainable()).fit()
     else:
         second.reconcile({}, again=lost)
-        make_tuner(generator, tmp_path / "second", []).fit()
+        (checkpoint,) = (tmp_path / "first" / "ray").glob("*_00005_*/checkpoint_*")
+        generator = StudySearchGenerator(second, max_concurrent=1, checkpoints={"00005": str(checkpoint)})
+        results = make_tuner(generator, tmp_path / "second", []).fit()
+        (resumed,) = (result for result in results if result.config["trial_id"] == "00005")
+        assert list(resumed.metrics_dataframe["step"]) == [20], "it goes on from its checkpoint"
 
     trials = second.study.get_trials(deepcopy=False)
     assert [trial.number for trial in trials] == list(range(NUM_TRIALS))
