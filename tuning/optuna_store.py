@@ -134,6 +134,7 @@ class StudyStore:
     """
 
     def __init__(self, location: str | Path, study_name: str, objectives: Sequence[Objective]) -> None:
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # its news would run through the live terminal view
         self.study = open_study(location, study_name, objectives)
         self._handles: dict[str, optuna.Trial] = {}
 

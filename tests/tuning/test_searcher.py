@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState
 from ray.tune.search import ConcurrencyLimiter, Searcher
@@ -37,10 +36,9 @@ SETTINGS = {name for space in SEARCH_SPACES.values() for name in space.names}
 
 
 @pytest.fixture(autouse=True)
-def quick_and_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """The journal syncs the disk at each of some twenty writes a trial: most of the time that tests would take."""
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def make_search(directory: Path, **changes: Any) -> ConstrainedOptunaSearch:
