@@ -174,7 +174,8 @@ def _reconcile(searcher: ConstrainedOptunaSearch, records: Records) -> dict[str,
     trials = records.trials_frame()
     failed = dict(zip(trials["trial_id"], trials["reason"], strict=True))
     failed = {name: reason for name, reason in failed.items() if states[name] is TrialState.FAIL}
-    open_trials = [name for name, state in states.items() if state in (TrialState.RUNNING, TrialState.STOPPED)]
+    # Optuna's word, not the records': a trial may have been lost before it started.
+    open_trials = [name for name in searcher.running_trials() if name not in ended and name not in failed]
     searcher.reconcile(ended, failed=failed, again=open_trials)
     checkpoints = {name: latest_checkpoint(records.files, name) for name in open_trials}
     return {name: path for name, path in checkpoints.items() if path is not None}
@@ -182,10 +183,8 @@ def _reconcile(searcher: ConstrainedOptunaSearch, records: Records) -> dict[str,
 
 def _settle(searcher: ConstrainedOptunaSearch, records: Records) -> None:
     """Tell Optuna of trials that the time budget cut off: none is left running."""
-    reports = records.reports_frame()
     cut = [name for name, state in records.states.items() if state is TrialState.STOPPED]
-    known = {name: rows(reports[reports["trial_id"] == name]) for name in cut}
-    searcher.reconcile({name: found for name, found in known.items() if found})
+    searcher.reconcile({name: () for name in cut if records.steps(name)})
 
 
 def _confirm(

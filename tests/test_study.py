@@ -1,0 +1,165 @@
+"""Whole studies through the launch command, on the miniature workload: files, records, determinism, resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+from diffusers import DDPMPipeline
+from mlflow import MlflowClient
+
+from analysis.front import pareto_front
+from analysis.load import load_study
+from trainable.testing import write_tiny_study
+from tuning.optuna_store import open_storage
+from tuning.records import read_table
+
+ROOT = Path(__file__).resolve().parent.parent
+NUM_TRIALS = 7
+pytestmark = pytest.mark.study
+
+
+@pytest.fixture(scope="module")
+def study_file(tmp_path_factory):
+    return write_tiny_study(tmp_path_factory.mktemp("tiny"), num_trials=NUM_TRIALS, max_concurrent_trials=1)
+
+
+def command(study_file, storage, *flags):
+    return [sys.executable, str(ROOT / "tune_unlearning.py"), "--study", str(study_file),
+            "--storage-path", str(storage), *flags]  # fmt: skip
+
+
+def launch(study_file, storage, *flags):
+    return subprocess.run(
+        command(study_file, storage, *flags), capture_output=True, text=True, timeout=600, cwd=storage
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(study_file, tmp_path_factory):
+    storage = tmp_path_factory.mktemp("runs")
+    result = launch(study_file, storage)
+    assert result.returncode == 0, result.stderr + result.stdout
+    return storage, result.stdout
+
+
+def root(finished):
+    return finished[0] / "tiny"
+
+
+def test_every_trial_reports_at_every_rung(finished):
+    reports, trials = read_table(root(finished) / "reports.csv"), read_table(root(finished) / "trials.csv")
+    assert list(trials["trial_id"]) == [f"{number:05d}" for number in range(NUM_TRIALS)]
+    assert set(trials["state"]) == {"COMPLETE"}
+    assert set(trials["method"]) == {"siss", "siss_no_is", "erasediff", "naive_deletion", "neggrad"}
+    assert (trials["method"] == "naive_deletion").sum() == 1
+    assert reports.groupby("trial_id")["step"].apply(list).tolist() == [[2, 4]] * NUM_TRIALS
+    assert set(reports["feasible"]) <= {True, False}
+    assert reports[["sscd", "nll", "fid", "sscd_stderr", "nll_num"]].notna().all().all()
+
+
+def test_the_front_is_remeasured_feasible_and_loads_as_a_plain_pipeline(finished):
+    study = load_study(root(finished))
+    assert len(study.front) >= 1
+    again = pareto_front(study.front, study.objectives, study.constraints, study.baseline.values("untouched"))
+    assert len(again) == len(study.front)
+    for _, member in study.front.iterrows():
+        assert member["nll"] != member["nll_search"]
+        assert member["nll_num"] == 4
+        pipeline = DDPMPipeline.from_pretrained(root(finished) / member["checkpoint"])
+        assert pipeline.unet.config.sample_size == 8
+    checkpoints = {path.name for path in (root(finished) / "checkpoints").iterdir()}
+    assert checkpoints == {Path(path).name for path in study.front["checkpoint"]}
+
+
+def test_every_promised_file_is_there(finished):
+    for name in ("study.yaml", "baseline.json", "report.html", "optuna.journal", "timing.json", "images/front.png"):
+        assert (root(finished) / name).stat().st_size > 0, name
+    baseline = json.loads((root(finished) / "baseline.json").read_text())
+    assert baseline["retrained"]["nll"]["value"] > baseline["untouched"]["nll"]["value"]
+    assert baseline["labels"]["fid"] == "FID (random features)"
+
+
+def test_mlflow_has_one_study_run_and_one_child_a_trial(finished):
+    client = MlflowClient(f"sqlite:///{finished[0]}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    children = [run for run in runs if "trial_id" in run.data.tags]
+    [parent] = [run for run in runs if "trial_id" not in run.data.tags]
+    assert sorted(run.data.tags["trial_id"] for run in children) == [f"{n:05d}" for n in range(NUM_TRIALS)]
+    assert {run.data.tags["mlflow.parentRunId"] for run in children} == {parent.info.run_id}
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    trials = read_table(root(finished) / "trials.csv")
+    assert set(trials["mlflow_run_id"]) == {run.info.run_id for run in children}
+    for run in children:
+        assert len(client.get_metric_history(run.info.run_id, "nll")) == 2
+        assert {"feasible", "violation", "pareto_rank"} <= set(run.data.metrics)
+
+
+def test_optuna_has_every_trial_complete_with_constraints(finished):
+    study = optuna.load_study(study_name="tiny", storage=open_storage(str(root(finished) / "optuna.journal")))
+    assert [trial.number for trial in study.trials] == list(range(NUM_TRIALS))
+    assert {trial.state for trial in study.trials} == {optuna.trial.TrialState.COMPLETE}
+    assert all("feasible" in trial.user_attrs for trial in study.trials)
+
+
+def test_the_terminal_says_where_to_look(finished):
+    out = finished[1]
+    assert "mlflow ui --backend-store-uri" in out
+    assert "report.html" in out
+    assert "hypervolume" in out
+
+
+def test_the_front_under_another_bound_from_files_alone(finished):
+    words = [
+        sys.executable,
+        "-m",
+        "analysis.front",
+        "tiny",
+        "--storage-path",
+        str(finished[0]),
+        "--constraint",
+        "fid <= 9x",
+    ]
+    result = subprocess.run(words, capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert "0000" in result.stdout
+
+
+def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finished, study_file, tmp_path):
+    """The driver is killed between two reports of a trial; what was reported stays, and the rest follows."""
+    process = subprocess.Popen(
+        command(study_file, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path,
+        start_new_session=True,
+    )  # fmt: skip
+    reports = tmp_path / "tiny" / "reports.csv"
+    deadline = time.monotonic() + 300
+    while not (reports.exists() and len(reports.read_text().splitlines()) > 6):
+        assert process.poll() is None, "the study ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    kept = reports.read_text().splitlines()
+
+    assert launch(study_file, tmp_path).returncode == 2  # it exists: only --resume goes on
+    result = launch(study_file, tmp_path, "--resume")
+    assert result.returncode == 0, result.stderr + result.stdout
+    assert set(kept[:-1]) <= set(reports.read_text().splitlines())
+    for name in ("reports.csv", "front.csv"):
+        assert (tmp_path / "tiny" / name).read_text() == (root(finished) / name).read_text(), name
+    assert pd.read_csv(tmp_path / "tiny" / "trials.csv", dtype=str)["trial_id"].is_unique
+
+
+def test_a_wrong_configuration_starts_nothing_and_names_every_error(study_file, tmp_path):
+    result = launch(study_file, tmp_path, "--methods", "sis", "--constraint", "fid about 3", "--wrong-flag", "1")
+    assert result.returncode == 2
+    for part in ("sis", "fid about 3", "--wrong-flag"):
+        assert part in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not any(tmp_path.iterdir())
