@@ -14,12 +14,12 @@ from itertools import pairwise
 from typing import Any
 
 from registry import Registry
-from search_spaces import SEARCH_SPACES
+from search_spaces import SEARCH_SPACES, space_of
 from tuning import paths
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
 from tuning.schema import is_remote
-from tuning.space_checks import enqueue_problems, fix_problems, space_of
+from tuning.space_checks import enqueue_problems, fix_problems
 
 Check = Callable[..., list[Problem]]
 _URL_FIELDS = ("storage_path", "mlflow_tracking_uri", "optuna_storage", "address")

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from search_spaces import SEARCH_SPACES, MethodSpace, Parameter
+from search_spaces import MethodSpace, Parameter, space_of
 from tuning.problems import Problem, closest
-
-
-def space_of(method: str) -> MethodSpace:
-    """The search space of a method: registered, or the ``space`` attribute of ``package.module:Class``.
-
-    Raises:
-        KeyError: the method is neither.
-        ImportError, AttributeError: the extension cannot be imported.
-        TypeError: it has no `MethodSpace`.
-    """
-    found: object = SEARCH_SPACES[method]
-    space = found if isinstance(found, MethodSpace) else getattr(found, "space", None)
-    if not isinstance(space, MethodSpace):
-        raise TypeError(f"{method} has no attribute 'space' that is a search_spaces.MethodSpace")
-    return space
 
 
 def known_spaces(methods: Sequence[str]) -> list[MethodSpace]:
