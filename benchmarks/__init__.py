@@ -1,0 +1,1 @@
+"""Side-by-side speed and search benchmarks, printed as ratios: ``python -m benchmarks`` or ``make bench``."""

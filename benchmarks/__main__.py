@@ -1,0 +1,35 @@
+"""``python -m benchmarks [--only NAME …]``: run the benchmarks and print their tables; wants an idle machine."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+
+from rich.console import Console
+
+from analysis.load import StudyError
+from benchmarks import likelihood, steps, study
+from benchmarks.table import Result, show
+
+BENCHMARKS: Mapping[str, Callable[[], Result]] = {"steps": steps.run, "likelihood": likelihood.run, "study": study.run}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the chosen benchmarks; 0 when all of them ran, 1 when one found nothing to read."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.partition(": ")[2])
+    parser.add_argument("--only", nargs="+", choices=BENCHMARKS, default=list(BENCHMARKS), metavar="NAME")
+    chosen = parser.parse_args(argv).only
+    console = Console(highlight=False)
+    status = 0
+    for name in chosen:
+        try:
+            show(BENCHMARKS[name](), console)
+        except StudyError as error:
+            console.print(f"{name}: {error}", markup=False, soft_wrap=True)
+            status = 1
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

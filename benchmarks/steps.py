@@ -1,0 +1,122 @@
+"""What an optimiser step of each method costs against a plain fine-tuning step, which is naive deletion's.
+
+Before anything is timed, SISS is checked: the gradient that a step applies must equal the one computed the plain way,
+two terms with their importance weights from the definition, in float64.
+"""
+
+from __future__ import annotations
+
+import copy
+import statistics
+import time
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from benchmarks.embedded import Embedded, draw_batch, load_embedded, one_thread
+from benchmarks.table import Result
+from diffusion.denoiser import Denoiser
+from trainable.batch import ForgetRetainBatch
+from trainable.finetune import FineTuner, composed_gradient
+from trainable.methods import METHODS
+from trainable.methods.siss import SISS
+
+PLAIN = "naive_deletion"
+SETTINGS: Mapping[str, Mapping[str, float]] = {
+    "naive_deletion": {},
+    "siss": {"lambd": 0.5, "scaling_norm": 10.0},
+    "siss_no_is": {"scaling_norm": 10.0},
+    "erasediff": {"eta": 1e-3},
+    "neggrad": {"superfactor": 1.0},
+}
+#: Largest relative error of SISS's float32 gradient.
+TOLERANCE = 1e-4
+_WARM_UP = 2
+
+
+def run(batch_size: int = 64, pairs: int = 9, embedded: Embedded | None = None) -> Result:
+    """Time every method in pairs with a plain step.
+
+    Raises:
+        ArithmeticError: SISS's gradient is not the plain computation's.
+    """
+    embedded = embedded or load_embedded()
+    batch = draw_batch(embedded, batch_size)
+    with one_thread():
+        error = siss_error(embedded.denoiser, batch, SISS(**SETTINGS["siss"]))
+        if not error < TOLERANCE:
+            raise ArithmeticError(
+                f"SISS's gradient must equal the plain computation's to {TOLERANCE}, but is {error:.1e} off"
+            )
+        rows = [_row(name, embedded.denoiser, batch, pairs) for name in METHODS]
+    return Result(
+        f"Optimiser step against plain fine-tuning, {batch_size} rows of 1x28x28, one core, {pairs} pairs",
+        ("method", "forward", "backward", "by count", "median", "lowest", "highest"),
+        rows,
+        f"By count: (forward + 2 backward) / 3. SISS's gradient is {error:.1e} off the plain one in float64.",
+    )
+
+
+def siss_error(denoiser: Denoiser, batch: ForgetRetainBatch, method: SISS) -> float:
+    """‖applied - plain‖ / ‖plain‖ of SISS's combined gradient."""
+    applied = composed_gradient(denoiser.network, method, [batch], denoiser.schedule.alphas_cumprod)
+    plain = plain_siss_gradient(denoiser, batch, method)
+    difference = torch.cat([(applied[name].double() - value).flatten() for name, value in plain.items()])
+    whole = torch.cat([value.flatten() for value in plain.values()])
+    return float(difference.norm() / whole.norm())
+
+
+def plain_siss_gradient(denoiser: Denoiser, batch: ForgetRetainBatch, method: SISS) -> dict[str, Tensor]:
+    """SISS's gradient from its definition (arXiv 2503.01034, equations 5-8), a forward and a backward for each term."""
+    network = copy.deepcopy(denoiser.network).double()
+    plain = Denoiser(network, denoiser.schedule, denoiser.prediction_type)
+    retain, forget, noise = batch.retain.double(), batch.forget.double(), batch.noise.double()
+    if batch.from_forget is None:
+        raise ValueError("the mixture must be drawn beforehand, but the batch has no from_forget")
+    gamma, sigma = denoiser.schedule.coefficients(batch.timesteps, noise)
+    images = torch.where(batch.from_forget.view(-1, 1, 1, 1), forget, retain)
+    m, lambd = gamma * images + sigma * noise, method.lambd
+
+    def distance(origin: Tensor) -> Tensor:
+        return ((m - gamma * origin).square() / (2 * sigma**2)).flatten(1).sum(1)
+
+    d = distance(retain) - distance(forget)
+    weights = {"retain": 1 / ((1 - lambd) + lambd * d.exp()), "forget": 1 / ((1 - lambd) * (-d).exp() + lambd)}
+    names, parameters = zip(*network.named_parameters(), strict=True)
+    gradients = []
+    for term, origin in (("retain", retain), ("forget", forget)):
+        errors = (plain(m, batch.timesteps) - (m - gamma * origin) / sigma).square().flatten(1).sum(1)
+        gradients.append(torch.autograd.grad((weights[term] * errors).mean(), parameters))
+    norm = torch.cat([g.flatten() for g in gradients[1]]).norm()
+    pairs = zip(*gradients, strict=True)
+    return {name: x - method.scaling_norm / norm * a for name, (x, a) in zip(names, pairs, strict=True)}
+
+
+def _row(name: str, denoiser: Denoiser, batch: ForgetRetainBatch, pairs: int) -> tuple[str, ...]:
+    plain, other = _tuner(PLAIN, denoiser), _tuner(name, denoiser)
+    for _ in range(_WARM_UP):
+        _seconds(plain, batch), _seconds(other, batch)
+    ratios = []
+    for index in range(pairs):
+        # Which of the two comes first alternates, so that a drift of the machine favours neither.
+        first, second = (plain, other) if index % 2 == 0 else (other, plain)
+        times = {id(tuner): _seconds(tuner, batch) for tuner in (first, second)}
+        ratios.append(times[id(other)] / times[id(plain)])
+    forward, backward = METHODS[name].cost
+    figures = ((forward + 2 * backward) / 3, statistics.median(ratios), min(ratios), max(ratios))
+    return (name, str(forward), str(backward), *(f"{figure:.2f}" for figure in figures))
+
+
+def _tuner(name: str, denoiser: Denoiser) -> FineTuner:
+    """A method on its own copy of the network; the learning rate is small, so that nothing diverges."""
+    network = copy.deepcopy(denoiser.network).train()
+    own = Denoiser(network, denoiser.schedule, denoiser.prediction_type)
+    method = METHODS[name](**SETTINGS[name])
+    return FineTuner(own, method, learning_rate=1e-6, betas=(0.95, 0.999), weight_decay=1e-6, max_grad_norm=1.0)
+
+
+def _seconds(tuner: FineTuner, batch: ForgetRetainBatch) -> float:
+    began = time.perf_counter()
+    tuner.step([batch])
+    return time.perf_counter() - began

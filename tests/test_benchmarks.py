@@ -1,0 +1,152 @@
+"""The benchmarks run in miniature; their figures mean nothing here, but their checks do."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+from analysis.load import StudyError
+from benchmarks import likelihood, steps, study
+from benchmarks.__main__ import BENCHMARKS, main
+from benchmarks.embedded import Embedded, draw_batch, one_thread
+from benchmarks.table import show
+from diffusion.denoiser import Denoiser
+from diffusion.rng import stream
+from metrics.testing import IMAGE_SHAPE, tiny_denoiser
+from trainable.methods import METHODS
+from trainable.methods.siss import SISS
+from tuning.config import StudyConfig, to_yaml
+from tuning.files import StudyFiles, write_csv_atomic
+from tuning.studyfile import read_mapping
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="module")
+def embedded():
+    images = torch.rand(9, *IMAGE_SHAPE, generator=stream(0, "benchmark test")) * 2 - 1
+    return Embedded(tiny_denoiser(), images[:1], images[1:], "tiny")
+
+
+def test_every_method_has_settings_and_a_row(embedded):
+    assert set(steps.SETTINGS) == set(METHODS)
+    result = steps.run(batch_size=4, pairs=2, embedded=embedded)
+    assert [row[0] for row in result.rows] == list(METHODS)
+    assert all(len(row) == len(result.columns) for row in result.rows)
+
+
+def test_steps_are_not_timed_when_siss_is_wrong(embedded, monkeypatch):
+    plain = steps.plain_siss_gradient
+
+    def off(*arguments):
+        return {name: 1.001 * gradient for name, gradient in plain(*arguments).items()}
+
+    monkeypatch.setattr(steps, "plain_siss_gradient", off)
+    with pytest.raises(ArithmeticError, match="must equal"):
+        steps.run(batch_size=4, pairs=1, embedded=embedded)
+
+
+def test_benchmarks_leave_the_model_as_it_was(embedded):
+    before = {name: value.clone() for name, value in embedded.denoiser.network.state_dict().items()}
+    threads = torch.get_num_threads()
+    with one_thread():
+        error = steps.siss_error(embedded.denoiser, draw_batch(embedded, 4), SISS(lambd=0.5, scaling_norm=10.0))
+    steps.run(batch_size=2, pairs=1, embedded=embedded)
+    assert error < 1e-5
+    assert all(torch.equal(before[name], value) for name, value in embedded.denoiser.network.state_dict().items())
+    assert torch.get_num_threads() == threads
+
+
+class GaussianNetwork(nn.Module):
+    """The exact epsilon for data N(0, 1/4), sigma x_t / (gamma²/4 + sigma²); t may be fractional."""
+
+    def __init__(self, alphas_cumprod):
+        super().__init__()
+        self.log_rho = nn.Parameter(((1 - alphas_cumprod) / alphas_cumprod).log() / 2)
+
+    def forward(self, x, timesteps):
+        low = timesteps.floor().long().clamp(max=len(self.log_rho) - 2)
+        rho = torch.lerp(self.log_rho[low], self.log_rho[low + 1], timesteps.double() - low).exp().view(-1, 1, 1, 1)
+        gamma = (1 + rho**2).rsqrt()
+        return (rho * gamma * x / (gamma**2 / 4 + (rho * gamma) ** 2)).to(x.dtype)
+
+
+def test_likelihood_on_the_grid_agrees_with_the_adaptive_solver(embedded):
+    schedule = embedded.denoiser.schedule
+    gaussian = replace(embedded, denoiser=Denoiser(GaussianNetwork(schedule.alphas_cumprod), schedule))
+    result = likelihood.run((21, 69), tight=201, num_images=2, num_probes=1, tolerance=1e-5, embedded=gaussian)
+    coarse, fine, adaptive = (float(row[2]) for row in result.rows)
+    assert adaptive <= 0.001
+    assert fine < 0.005
+    assert coarse > 2 * fine
+
+
+def entry(value, stderr):
+    return {"value": value, "stderr": stderr, "num_samples": 64}
+
+
+def write_study(storage, name, study_seconds):
+    """A finished study of two trials, one of which made the front; the error of each difference is 0.05."""
+    files = StudyFiles(storage / name)
+    files.root.mkdir(parents=True)
+    config = StudyConfig.model_validate({**read_mapping(ROOT / "studies" / "mnist_tshirt.yaml"), "name": name})
+    files.study.write_text(to_yaml(config))
+    untouched = {"sscd": entry(0.8, 0.03), "nll": entry(3.0, 0.03)}
+    retrained = {"sscd": entry(0.2, 0.03), "nll": entry(4.0, 0.03)}
+    files.baseline.write_text(json.dumps({"untouched": untouched, "retrained": retrained}))
+    trials = [{"trial_id": f"{n:05d}", "state": "COMPLETE", "method": m} for n, m in enumerate(("siss", "neggrad"))]
+    write_csv_atomic(files.trials, ["trial_id", "state", "method"], trials)
+    reports = [{"trial_id": "00000", "step": step} for step in (10, 20)] + [{"trial_id": "00001", "step": 10}]
+    verdict = {"feasible": True, "candidate": True}
+    columns = ["trial_id", "step", *verdict]
+    write_csv_atomic(files.reports, columns, [{**report, **verdict} for report in reports])
+    measured = {"sscd": 0.5, "sscd_stderr": 0.04, "nll": 3.5, "nll_stderr": 0.04}
+    member = {"trial_id": "00000", "step": 20, "method": "siss", **measured, **verdict}
+    write_csv_atomic(files.front, list(member), [member])
+    timing = {"study_seconds": study_seconds, "utilisation": 0.9, "slots": 2, "peak_memory_gb": 1.5}
+    files.timing.write_text(json.dumps(timing))
+    return files
+
+
+def test_the_newest_study_is_read_off_its_files(tmp_path):
+    os.utime(write_study(tmp_path, "older", 600.0).timing, (1, 1))
+    write_study(tmp_path, "newer", 90.0)
+    result = study.run(tmp_path)
+    figures = {row[0]: row[1] for row in result.rows}
+    assert result.title == "Study newer"
+    assert figures["study minutes, start to front"] == "1.5"
+    assert figures["trials completed / started"] == "2 / 2"
+    assert figures["reports per completed trial, least / median"] == "1 / 2"
+    assert figures["share of worker time inside trials"] == "0.90 of 2 slots"
+    # (0.8 - 0.5) / 0.05 and (3.5 - 3.0) / 0.05; half of the way in both objectives is a quarter of the box.
+    assert figures["best SISS-family member against untouched"] == (
+        "00000-20 siss: sscd +6.0, nll +10.0 standard errors"
+    )
+    assert figures["hypervolume of the re-measured front"] == "0.250"
+
+
+def test_without_a_study_the_remedy_is_given_and_the_status_tells(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(StudyError, match="make tune"):
+        study.newest(tmp_path)
+    assert main(["--only", "study"]) == 1
+    assert "make tune" in capsys.readouterr().out
+
+
+def test_a_name_must_be_a_benchmark():
+    assert set(BENCHMARKS) == {"steps", "likelihood", "study"}
+    with pytest.raises(SystemExit):
+        main(["--only", "speed"])
+
+
+def test_a_result_is_printed_whole(embedded, capsys):
+    show(steps.run(batch_size=2, pairs=1, embedded=embedded), Console(width=100))
+    shown = capsys.readouterr().out
+    assert all(name in shown for name in METHODS)
