@@ -32,8 +32,7 @@ _MODEL_TITLES = {
     RETRAINED: "retrained",
     UNSEEN: "images never seen",
 }
-#: The front as a file; the page draws it anew.
-FRONT_PICTURE = "front.png"
+_PICTURE_KINDS = ("samples", "denoisings")
 
 
 def write_report(study_root: Path | str) -> Path:
@@ -173,7 +172,11 @@ def _measured(study: Study, model: str, metric: str) -> str:
 
 
 def _images(study: Study) -> str:
-    pictures = [picture for picture in sorted(study.files.images.glob("*.png")) if picture.name != FRONT_PICTURE]
+    """What the untouched and the retrained model make, then each member of the front, as far as it was drawn."""
+    front = rows(study.front)
+    names = [UNTOUCHED, RETRAINED, *(f"{row['trial_id']}-{row['step']}" for row in front)]
+    found = [study.files.images / f"{name}-{kind}.png" for name in names for kind in _PICTURE_KINDS]
+    pictures = [path for path in found if path.is_file()]
     return page.section("Samples", *map(page.image, pictures)) if pictures else ""
 
 

@@ -9,9 +9,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from metrics.evidence import Evidence
 from trainable.workloads.images import to_bytes
 
 _GAP = 2
+_NUM_DRAWN = 36
 
 
 def grid(images: Tensor, columns: int | None = None) -> Tensor:
@@ -29,6 +31,17 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
         )
         canvas[:, top : top + height, left : left + width] = image
     return canvas
+
+
+def draw(evidence: Evidence, directory: Path, name: str, *, forget_images: bool) -> dict[str, Path]:
+    """Write the first samples and, where forget images may be drawn, their denoisings; kind → file."""
+    pictures = {"samples": evidence.samples[:_NUM_DRAWN]}
+    if forget_images:
+        pictures["denoisings"] = evidence.denoisings.flatten(0, 1)[:_NUM_DRAWN]
+    paths = {kind: directory / f"{name}-{kind}.png" for kind in pictures}
+    for kind, images in pictures.items():
+        save_grid(images, paths[kind])
+    return paths
 
 
 def save_grid(images: Tensor, path: Path, *, columns: int | None = None, scale: int = 2) -> None:

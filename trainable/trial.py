@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,14 +17,13 @@ from trainable.failure import TrialFailure
 from trainable.finetune import FineTuner, NonFiniteGradientError
 from trainable.methods import METHODS
 from trainable.methods.method import Method
-from trainable.pictures import save_grid
+from trainable.pictures import draw
 from trainable.plan import TrialPlan
 from trainable.workloads import WORKLOADS
 
 #: Keys of a trial's configuration that are not hyper-parameters of its method.
 RESERVED = ("trial_id", "method", "seed", "repeat")
 _RATIO = "_ratio"
-_PICTURE_SAMPLES = 36
 
 
 class TrialRunner:
@@ -143,19 +141,9 @@ class TrialRunner:
         if self.plan.candidates:
             save_weights(self.denoiser.network, self.plan.candidates / f"{name}.safetensors")
         if self.plan.images:
-            report["images"] = self._draw(evidence, self.plan.images, name)
+            drawn = draw(evidence, self.plan.images, name, forget_images=self.plan.log_forget_images)
+            report["images"] = {f"{kind}-{self.optimiser_step:05d}": str(path) for kind, path in drawn.items()}
         return report
-
-    def _draw(self, evidence: Evidence, directory: Path, name: str) -> dict[str, str]:
-        pictures = {"samples": evidence.samples[:_PICTURE_SAMPLES]}
-        if self.plan.log_forget_images:
-            pictures["denoisings"] = evidence.denoisings.flatten(0, 1)[:_PICTURE_SAMPLES]
-        paths = {}
-        for kind, images in pictures.items():
-            path = directory / f"{name}-{kind}.png"
-            save_grid(images, path)
-            paths[f"{kind}-{self.optimiser_step:05d}"] = str(path)
-        return paths
 
 
 def build_method(config: Mapping[str, Any]) -> Method:

@@ -16,6 +16,7 @@ from metrics.metric import Measurement
 from metrics.subject import Fidelity
 from trainable.finetune import GradientBuffers, accumulate
 from trainable.methods.siss_no_is import SISSNoIS
+from trainable.pictures import draw
 from trainable.plan import TrialPlan
 from trainable.workloads import WORKLOADS
 from tuning.files import write_text_atomic
@@ -94,12 +95,14 @@ def measure_model(
     *,
     weights: Path | None = None,
     pipeline: Path | None = None,
+    picture: str | None = None,
 ) -> dict[str, Measurement]:
     """The plan's metrics of the pipeline ``model``, or of it with ``weights``; runs in a worker.
 
     Args:
         weights: a safetensors file of the network's weights, put in the place of the pipeline's own.
         pipeline: where to write the measured model as a diffusers pipeline, if anywhere.
+        picture: name of its pictures among the study's; None draws none.
     """
     from safetensors.torch import load_file
 
@@ -111,7 +114,10 @@ def measure_model(
     if pipeline is not None:
         workload.save_pipeline(denoiser.network, pipeline)
     evidence = Evidence(denoiser, workload.subject(plan.prepared), fidelity, seed)
-    return measure(plan.metrics, evidence)
+    measured = measure(plan.metrics, evidence)
+    if picture is not None and plan.images is not None:
+        draw(evidence, plan.images, picture, forget_images=plan.log_forget_images)
+    return measured
 
 
 def measure_unseen(plan: TrialPlan, images: str, fidelity: Fidelity, seed: int) -> dict[str, Measurement]:

@@ -94,13 +94,15 @@ class Workers:
         """The untouched and the retrained model, and the scale of the gradients."""
         config, plan = self._config, self.plan
         full, seed = _final_fidelity(config), derive_seed(config.seed, "final")
+        # What the untouched model generates may be the forget image itself.
+        picture = {"picture": "untouched"} if config.log_forget_images else {}
         tasks: dict[str, Task] = {
-            "untouched": (measure_model, (plan, config.model, full, seed), {}),
+            "untouched": (measure_model, (plan, config.model, full, seed), picture),
             "untouched_search": (measure_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
             "calibration": (calibrate, (plan, derive_seed(config.seed, "calibration")), {}),
         }
         if config.retrained_model:
-            tasks["retrained"] = (measure_model, (plan, config.retrained_model, full, seed), {})
+            tasks["retrained"] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": "retrained"})
         elif config.unseen:
             tasks["unseen"] = (measure_unseen, (plan, config.unseen, full, seed), {})
         results = dict(zip(tasks, self._run("measure baseline", list(tasks.values())), strict=True))

@@ -50,7 +50,7 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
             write_table(files.front, remeasured(pareto_front(table, OBJECTIVES, CONSTRAINTS, UNTOUCHED)))
         if images:
             files.images.mkdir()
-            Image.new("L", (28, 28), 128).save(files.images / "front_00000.png")
+            Image.new("L", (28, 28), 128).save(files.images / "untouched-samples.png")
         return files.root
 
     return make

@@ -227,7 +227,7 @@ class TestReport:
             "Study finished.",
             "FID (digit features)",
             "Knee of the front",
-            "front 00000",
+            "untouched-samples",
             "num_trials: 20",
             "★",
         ):
