@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config, options = load_config(sys.argv[1:] if argv is None else argv)
     except ConfigError as error:
-        errors.print(str(error), markup=False)
+        errors.print(str(error), markup=False, soft_wrap=True)
         return 2
     console = Console(highlight=False)
     if options.dry_run:
@@ -38,10 +38,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with StudyView(console, config.name, metrics=metrics) as view:
             result = run_study(config, view, resume=options.resume)
     except KeyboardInterrupt:
-        errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False)
+        errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     except Exception as error:
-        errors.print(f"the study failed: {error}\nto go on: {resume_command(config)}", markup=False)
+        errors.print(f"the study failed: {error}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     final_summary(console, result, config)
     return 0

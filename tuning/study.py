@@ -18,6 +18,7 @@ from analysis.plots import front_picture
 from analysis.report import write_report
 from analysis.table import rows
 from tuning.baseline import Baseline
+from tuning.baseline_cache import content_key, keep, recall
 from tuning.callback import StudyCallback
 from tuning.config import to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
@@ -71,7 +72,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     files.root.mkdir(parents=True, exist_ok=True)
     write_text_atomic(files.study, to_yaml(config))
     with Workers(config, files, view) as workers:
-        baseline = _baseline(workers, files, resume)
+        baseline = _baseline(config, workers, files, resume)
         goals = Goals(config.objectives, config.constraints, baseline.search_reference, baseline.ideal)
         goals.check()
         records = Records(
@@ -94,13 +95,23 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
                 )
 
 
-def _baseline(workers: Workers, files: StudyFiles, resume: bool) -> Baseline:
+def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, resume: bool) -> Baseline:
+    """The study's own on a resume, an earlier study's where all that it depends on is the same, else measured."""
     if resume and files.baseline.exists():
-        workers.prepare()
         return Baseline.load(files.baseline)
-    baseline = workers.measure_baseline()
+    key = content_key(config)
+    baseline = recall(config, key, files)
+    if baseline is None:
+        baseline = workers.measure_baseline()
+        keep(config, key, baseline, files)
     baseline.save(files.baseline)
     return baseline
+
+
+def _drop_resume_states(files: StudyFiles) -> None:
+    """No trial of a finished study is taken up again, so what it would go on from only takes space."""
+    for state in files.ray.glob("*/checkpoint_*"):
+        shutil.rmtree(state)
 
 
 def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Tracker:
@@ -155,6 +166,8 @@ def _search(
     view.stage("trials", config.num_trials)
     clock = TrialClock(slots)
     run_trials(config, workers.plan, generator, [callback, clock])
+    if _was_interrupted(config, records, clock):
+        raise KeyboardInterrupt
     _settle(searcher, records)
     if records.reports_frame().empty:
         reasons = ", ".join(sorted({str(reason) for reason in records.trials_frame()["reason"]})) or "no trial started"
@@ -179,6 +192,12 @@ def _reconcile(searcher: ConstrainedOptunaSearch, records: Records) -> dict[str,
     searcher.reconcile(ended, failed=failed, again=open_trials)
     checkpoints = {name: latest_checkpoint(records.files, name) for name in open_trials}
     return {name: path for name, path in checkpoints.items() if path is not None}
+
+
+def _was_interrupted(config: StudyConfig, records: Records, clock: TrialClock) -> bool:
+    """Whether trials were cut off before the time budget was over: Ray takes an interrupt and returns as if done."""
+    over = config.time_budget is not None and clock.elapsed >= config.time_budget
+    return not over and TrialState.STOPPED in records.states.values()
 
 
 def _settle(searcher: ConstrainedOptunaSearch, records: Records) -> None:
@@ -245,6 +264,7 @@ def _finish(
         if len(front)
         else None
     )
+    _drop_resume_states(files)
     timing.save(files)
     return StudyResult(files, front, chosen, volume, timing, config.tracking_uri)
 

@@ -64,6 +64,11 @@ class TrialClock(Callback):  # type: ignore[misc]
         self._busy += float(result.get("time_this_iter_s", 0.0))
         self._memory = max(self._memory, float(result.get("peak_memory_gb", 0.0)))
 
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the search began."""
+        return time.monotonic() - self.began
+
     def timing(self, study_began: float) -> Timing:
         """What was noted, for a study that began at ``study_began`` of ``time.monotonic``."""
         start = self._last_end if self._first_start is None else self._first_start

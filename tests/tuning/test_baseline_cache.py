@@ -1,0 +1,58 @@
+"""A baseline is taken from an earlier study exactly when all that it depends on is the same."""
+
+import pytest
+
+from trainable.testing import write_tiny_study
+from tuning.baseline import Baseline
+from tuning.baseline_cache import content_key, keep, recall
+from tuning.config import load_config
+from tuning.files import StudyFiles
+
+BASELINE = Baseline(
+    untouched={"nll": {"value": 3.0, "stderr": 0.1, "num_samples": 4}},
+    untouched_search={"nll": {"value": 3.1, "stderr": 0.2, "num_samples": 2}},
+    calibration={"retain_gradient_norm": 50.0, "forget_gradient_norm": 170.0},
+    labels={"fid": "FID (random features)"},
+)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("tiny")
+    return write_tiny_study(directory)
+
+
+def config(study, storage, *flags):
+    return load_config(["--study", str(study), "--storage-path", str(storage), *flags])[0]
+
+
+def test_what_decides_the_baseline_decides_the_key(study, tmp_path):
+    key = content_key(config(study, tmp_path))
+    for same in (["--name", "other"], ["--num-trials", "3"], ["--methods", "siss"], ["--learning-rate", "1e-5"]):
+        assert content_key(config(study, tmp_path, *same)) == key, same
+    for other in (["--seed", "5"], ["--num-images", "25"], ["--injection-timestep", "400"], ["--batch-size", "4"]):
+        assert content_key(config(study, tmp_path, *other)) != key, other
+
+
+def test_an_image_that_changed_under_the_same_name_changes_the_key(study, tmp_path):
+    before = content_key(config(study, tmp_path))
+    image = study.parent / "forget.png"
+    content = image.read_bytes()
+    try:
+        image.write_bytes(content + b"\0")
+        assert content_key(config(study, tmp_path)) != before
+    finally:
+        image.write_bytes(content)
+    assert content_key(config(study, tmp_path)) == before
+
+
+def test_a_kept_baseline_comes_back_with_its_pictures(study, tmp_path):
+    chosen = config(study, tmp_path)
+    first, second = StudyFiles(tmp_path / "first"), StudyFiles(tmp_path / "second")
+    first.images.mkdir(parents=True)
+    (first.images / "untouched-samples.png").write_bytes(b"picture")
+    assert recall(chosen, "key", second) is None
+    keep(chosen, "key", BASELINE, first)
+    assert recall(chosen, "key", second) == BASELINE
+    assert (second.images / "untouched-samples.png").read_bytes() == b"picture"
+    assert recall(chosen, "another", second) is None

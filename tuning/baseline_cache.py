@@ -1,0 +1,90 @@
+"""Baselines kept by content: the same models, images, settings and code give the same numbers, so measure them once.
+
+The key is a hash over the bytes of every file that goes into a baseline, over the settings it depends on, and over the
+code that computes it. Whatever changes, the key changes; nothing is ever updated in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+
+from tuning.baseline import Baseline
+from tuning.files import StudyFiles
+from tuning.schema import StudyConfig, dump
+
+DIRECTORY = ".baselines"
+_FILE = "baseline.json"
+_PATHS = ("model", "retrained_model", "retain", "forget", "descriptor", "features", "classifier", "unseen")
+_IRRELEVANT = frozenset(
+    {"name", "methods", "fix", "enqueue", "searcher", "num_trials", "time_budget", "repeats", "rungs", "learning_rate",
+     "adam_betas", "weight_decay", "max_grad_norm", "max_degenerate_steps", "max_concurrent_trials", "address",
+     "storage_path", "mlflow_tracking_uri", "optuna_storage", *_PATHS}
+)  # fmt: skip
+_CODE = ("diffusion", "metrics", "trainable", "tuning/baseline.py")
+_PROJECT = Path(__file__).resolve().parent.parent
+
+
+def content_key(config: StudyConfig) -> str:
+    """Hash of all that decides a baseline's values."""
+    digest = hashlib.sha256(torch.__version__.encode())
+    settings = {name: value for name, value in dump(config).items() if name not in _IRRELEVANT}
+    digest.update(json.dumps(settings, sort_keys=True).encode())
+    for name in _PATHS:
+        value = getattr(config, name)
+        for location in value if isinstance(value, tuple) else (value,):
+            digest.update(f"{name}:{_content(location)}".encode())
+    for path in _sources(config):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]
+
+
+def recall(config: StudyConfig, key: str, files: StudyFiles) -> Baseline | None:
+    """The baseline of an earlier study, with its pictures put among this study's; None where there is none."""
+    kept = config.local_storage / DIRECTORY / key
+    if not (kept / _FILE).is_file():
+        return None
+    files.images.mkdir(parents=True, exist_ok=True)
+    for picture in kept.glob("*.png"):
+        shutil.copyfile(picture, files.images / picture.name)
+    return Baseline.load(kept / _FILE)
+
+
+def keep(config: StudyConfig, key: str, baseline: Baseline, files: StudyFiles) -> None:
+    """Keep a baseline for later studies in the same storage path."""
+    kept = config.local_storage / DIRECTORY / key
+    kept.mkdir(parents=True, exist_ok=True)
+    for model in ("untouched", "retrained"):
+        for picture in files.images.glob(f"{model}-*.png"):
+            shutil.copyfile(picture, kept / picture.name)
+    baseline.save(kept / _FILE)  # last: it is what makes the entry count
+
+
+def _content(location: str | None) -> str:
+    """Hash of a file or directory; a hub id stands for itself."""
+    if location is None or not Path(location).exists():
+        return str(location)
+    path, digest = Path(location), hashlib.sha256()
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        if file.is_file():
+            digest.update(str(file.relative_to(path)).encode())
+            with file.open("rb") as stream:
+                digest.update(hashlib.file_digest(stream, "sha256").digest())
+    return digest.hexdigest()
+
+
+def _sources(config: StudyConfig) -> Iterator[Path]:
+    for part in _CODE:
+        path = _PROJECT / part
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
+    for name in (config.workload, *config.metrics):
+        module, colon, _ = name.partition(":")
+        spec = importlib.util.find_spec(module) if colon else None
+        if spec is not None and spec.origin:
+            yield Path(spec.origin)
