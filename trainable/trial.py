@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -123,7 +124,7 @@ class TrialRunner:
         self._degenerate_in_a_row = self._degenerate_in_a_row + 1 if degenerate else 0
         limit = self.plan.training.max_degenerate_steps
         if self._degenerate_in_a_row >= limit:
-            raise TrialFailure("degenerate", f"no forget gradient in {limit} steps in a row; raise lambd")
+            raise TrialFailure("degenerate", f"no forget gradient in {limit} steps in a row; for SISS raise lambd")
 
     def _report(self) -> dict[str, Any]:
         evidence = Evidence(self.denoiser, self.subject, self.plan.fidelity, self.plan.evaluation_seed)
@@ -135,7 +136,7 @@ class TrialRunner:
             "degenerate_steps": self.degenerate_steps,
             "retain_gradient_norm": retain_norm,
             "forget_gradient_norm": forget_norm,
-            "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
+            "peak_memory_gb": peak_memory_gb(),
         }
         name = f"{self.config['trial_id']}-{self.optimiser_step}"
         if self.plan.candidates:
@@ -144,6 +145,12 @@ class TrialRunner:
             drawn = draw(evidence, self.plan.images, name, forget_images=self.plan.log_forget_images)
             report["images"] = {f"{kind}-{self.optimiser_step:05d}": str(path) for kind, path in drawn.items()}
         return report
+
+
+def peak_memory_gb() -> float:
+    """Largest resident memory of this process so far, in 2^30 bytes."""
+    unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
 
 
 def build_method(config: Mapping[str, Any]) -> Method:

@@ -83,10 +83,6 @@ class StudyFiles:
         return self.root / "images"
 
     @property
-    def log(self) -> Path:
-        return self.root / "study.log"
-
-    @property
     def mlflow_spool(self) -> Path:
         """What MLflow was not told yet."""
         return self.root / "mlflow_spool.jsonl"

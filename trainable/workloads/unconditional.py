@@ -103,7 +103,8 @@ class UnconditionalWorkload(Workload):
             ValueError: if nothing is left.
         """
         images = self._load_images(self.settings.retain)
-        copies = (images.flatten(1)[:, None] == self.forget.flatten(1)[None]).all(2).any(1)
+        forgotten = {image.numpy().tobytes() for image in self.forget}
+        copies = torch.tensor([image.numpy().tobytes() in forgotten for image in images])
         if bool(copies.all()):
             raise ValueError(
                 f"there must be retain images besides the forget images, but {self.settings.retain} has none"

@@ -1,0 +1,86 @@
+"""What the stages of one study share once its baseline is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tuning.baseline import Baseline
+from tuning.files import StudyFiles
+from tuning.outcome import Goals
+from tuning.records import Records
+from tuning.schema import StudyConfig, dump
+from tuning.tracking import Tracker
+from tuning.trials import parameter_columns
+from tuning.workers import Workers
+
+if TYPE_CHECKING:
+    from tuning.terminal import StudyView
+
+
+@dataclass(frozen=True)
+class Session:
+    """One running study.
+
+    Attributes:
+        config: what was asked for.
+        files: where it is kept.
+        workers: where work is done.
+        view: where progress is shown.
+        baseline: what was measured before any trial.
+        goals: what reports are judged by, relative to the untouched model as trials measure it.
+        records: reports.csv and trials.csv.
+        tracker: MLflow.
+    """
+
+    config: StudyConfig
+    files: StudyFiles
+    workers: Workers
+    view: StudyView
+    baseline: Baseline
+    goals: Goals
+    records: Records
+    tracker: Tracker
+
+    @classmethod
+    def open(
+        cls, config: StudyConfig, files: StudyFiles, workers: Workers, view: StudyView, baseline: Baseline
+    ) -> Session:
+        """Make the goals and open the records and MLflow.
+
+        Raises:
+            ValueError: the ideal is not better than the untouched model, so that there is nothing to search for.
+        """
+        goals = Goals(config.objectives, config.constraints, baseline.search_reference, baseline.ideal)
+        goals.check()
+        records = Records(
+            files,
+            parameters=parameter_columns(config),
+            metrics=config.metrics,
+            constraints=config.constraints,
+            baseline=goals.baseline,
+        )
+        return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline))
+
+    def close(self) -> None:
+        """Write what is held back, and say where it is if MLflow did not take it."""
+        self.records.finalize(self.tracker.run_ids)
+        if not self.tracker.close():
+            self.view.message(
+                f"MLflow could not be reached; what it lacks is in {self.files.mlflow_spool} and follows on --resume"
+            )
+
+
+def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Tracker:
+    tracker = Tracker(
+        files,
+        study=config.name,
+        workload=config.workload,
+        parameters=parameter_columns(config),
+        tracking_uri=config.mlflow_tracking_uri,
+    )
+    tracker.start_study(dump(config), files.study)
+    tracker.log_baseline(baseline.reference)
+    if baseline.retrained is not None:
+        tracker.log_baseline(baseline.ideal, "retrained")
+    return tracker
