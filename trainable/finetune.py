@@ -162,8 +162,10 @@ class FineTuner:
         self.buffers = GradientBuffers(parameters)
         self.optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=betas, weight_decay=weight_decay)
 
-    def step(self, batches: Sequence[ForgetRetainBatch], generator: torch.Generator | None = None) -> StepStats:
-        """One update.
+    def step(
+        self, batches: Sequence[ForgetRetainBatch], generator: torch.Generator | None = None, *, warmup: float = 1.0
+    ) -> StepStats:
+        """One update, with ``warmup`` in (0, 1] as a factor on the learning rate.
 
         Raises:
             NonFiniteGradientError: if a gradient is NaN or infinite; the weights and the optimiser are then untouched.
@@ -179,7 +181,7 @@ class FineTuner:
         for parameter, value in zip(self.buffers.parameters, gradient, strict=True):
             parameter.grad = value
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate * combination.step_size
+            group["lr"] = self.learning_rate * warmup * combination.step_size
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=True)
         return StepStats(geometry, combination, norm)

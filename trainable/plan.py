@@ -21,6 +21,7 @@ class TrainingSettings:
     weight_decay: float
     max_grad_norm: float
     max_degenerate_steps: int
+    warmup_steps: int = 0
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,9 @@ class TrialRunner:
             self.workload.batch(seed, step, index, training.batch_size) for index in range(training.accumulation)
         ]
         try:
-            stats = self.tuner.step(batches, stream(seed, "method", step, device=self.device))
+            # AdamW's first steps have the size of the learning rate whatever the gradient; a warm-up keeps them small.
+            warmup = min(1.0, (step + 1) / max(1, training.warmup_steps))
+            stats = self.tuner.step(batches, stream(seed, "method", step, device=self.device), warmup=warmup)
         except NonFiniteGradientError as error:
             raise TrialFailure("diverged", f"at step {step}: {error}; lower learning_rate or scaling_norm") from error
         self.optimiser_step += 1

@@ -49,7 +49,7 @@ def _settings(value: object) -> object:
 def _float(value: object) -> object:
     try:
         return float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return value
 
 
@@ -94,7 +94,9 @@ class StudyConfig(BaseModel):
     enqueue: tuple[Settings, ...] = Field((), description="settings tried first, each {method: NAME, parameter: value}")
     searcher: Literal["tpe", "nsga2", "gp", "random"] = Field("tpe", description="how settings are suggested")
     num_trials: Positive = Field(description="trials of the study")
-    time_budget: Duration | None = Field(None, description="no trial starts after this time: 8h, 90m, 600s")
+    time_budget: Duration | None = Field(
+        None, description="time after which no trial starts and running ones are cut off at once: 8h, 90m, 600s"
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="what everything random derives from")
     repeats: Positive = Field(1, description="runs of each setting with different training seeds")
 
@@ -104,6 +106,9 @@ class StudyConfig(BaseModel):
     learning_rate: float = Field(gt=0, allow_inf_nan=False, description="step size of AdamW")
     adam_betas: tuple[Beta, Beta] = Field(description="decay of AdamW's two moments")
     weight_decay: float = Field(ge=0, allow_inf_nan=False, description="weight decay of AdamW")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(
+        0, description="optimiser steps over which the learning rate rises to its value"
+    )
     max_grad_norm: float = Field(gt=0, allow_inf_nan=False, description="norm that the combined gradient is clipped to")
     max_degenerate_steps: Positive = Field(10, description="steps in a row without forget gradient that end a trial")
 

@@ -39,6 +39,18 @@ def test_superfactor_scales_the_update_and_nothing_else():
     assert float(one.norm()) > 0
 
 
+def test_warmup_scales_the_first_step():
+    whole, half = tuner("siss_no_is", scaling_norm=1.0), tuner("siss_no_is", scaling_norm=1.0)
+    start = weights(whole)
+    whole.step([batch()])
+    half.step([batch()], warmup=0.5)
+    moved = [
+        torch.cat([(b - a).flatten() for a, b in zip(start, weights(subject), strict=True)])
+        for subject in (whole, half)
+    ]
+    torch.testing.assert_close(moved[1], 0.5 * moved[0], atol=1e-7, rtol=1e-3)
+
+
 def test_the_combined_gradient_is_clipped():
     subject = tuner("siss", lambd=0.5, scaling_norm=5.0)
     stats = subject.step([batch()])

@@ -64,6 +64,17 @@ def test_resume_equals_uninterrupted(runner, plan, tmp_path):
     assert all(torch.equal(expected[name], value) for name, value in weights(other).items())
 
 
+def test_the_learning_rate_warms_up_by_step(plan):
+    training = dataclasses.replace(plan.training, warmup_steps=4)
+    warm = TrialRunner(dataclasses.replace(plan, training=training), torch.device("cpu"))
+    warm.start(SISS)
+    rates = []
+    for _ in range(6):
+        warm._train_step()
+        rates.append(warm.tuner.optimiser.param_groups[0]["lr"])
+    assert rates == pytest.approx([3e-4 * factor for factor in (0.25, 0.5, 0.75, 1, 1, 1)])
+
+
 def test_a_damaged_checkpoint_is_refused(runner, tmp_path):
     runner.start(SISS)
     save_state(tmp_path, runner.state())
