@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from tuning.config import ConfigError, load_config, render
+from tuning.storage_checks import check_optuna_storage
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = Console(stderr=True, highlight=False)
     try:
         config, options = load_config(sys.argv[1:] if argv is None else argv)
+        check_optuna_storage(config, options.resume)
     except ConfigError as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 2

@@ -22,6 +22,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from metrics.architectures import ENCODERS
+
 IMAGE_SHAPE = (1, 28, 28)
 
 
@@ -96,9 +98,6 @@ class CopyDescriptor(Encoder):
         return nn.functional.normalize(self.trunk(images), dim=1)
 
 
-ENCODERS: Mapping[str, type[Encoder]] = {kind.architecture: kind for kind in (DigitClassifier, CopyDescriptor)}
-
-
 def _conv_block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False),
@@ -120,7 +119,7 @@ def save_encoder(module: Encoder, path: Path | str) -> None:
     if ENCODERS.get(module.architecture) is not type(module):
         raise ValueError(
             f"the architecture of an encoder must be one of {', '.join(ENCODERS)}, but got {type(module).__name__}: "
-            "add it to metrics.encoders.ENCODERS"
+            "add it to metrics.architectures.ENCODERS"
         )
     state = {name: tensor.contiguous() for name, tensor in module.state_dict().items()}
     save_file(state, path, metadata={"architecture": module.architecture})

@@ -15,13 +15,16 @@ from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
-from tuning import paths
+from tuning import image_checks, paths
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
 from tuning.schema import is_remote
 from tuning.space_checks import enqueue_problems, fix_problems
 
 Check = Callable[..., list[Problem]]
+_KNOWN_IDEALS = frozenset({"sscd"})
+_UNSEEN_IDEAL = "nll"
+"""Metrics whose ideal is known without a retrained model, and the one that unseen images give."""
 _URL_FIELDS = ("storage_path", "mlflow_tracking_uri", "optuna_storage", "address")
 
 
@@ -37,6 +40,12 @@ def workload_registry() -> Registry[Any]:
     return registry
 
 
+def encoder_registry() -> Registry[Any]:
+    """``metrics.architectures.ENCODERS``."""
+    registry: Registry[Any] = importlib.import_module("metrics.architectures").ENCODERS
+    return registry
+
+
 def registry_problems(rule: str, name: str, registry: Collection[str], load: Callable[[str], object]) -> list[Problem]:
     """Whether a name is registered, or an extension that can be imported."""
     if name in registry:
@@ -45,7 +54,7 @@ def registry_problems(rule: str, name: str, registry: Collection[str], load: Cal
         return [Problem(rule, name, f"{closest(name, registry)} (or package.module:Class)")]
     try:
         load(name)
-    except Exception as error:  # an extension runs code of the user's: whatever it raises is the finding
+    except (Exception, SystemExit) as error:  # an extension runs code of the user's: whatever it raises is the finding
         given = f"{name} ({type(error).__name__}: {error})"
         return [Problem(f"{rule} that can be imported", given, "check the module and its place on the Python path")]
     return []
@@ -118,12 +127,44 @@ def _model_files(field: str, model: str | None) -> list[Problem]:
     return [] if model is None else paths.model_problems(field, model)
 
 
-def _encoder(field: str, path: str | None) -> list[Problem]:
-    return [] if path is None else paths.encoder_problems(field, path)
+def _encoder(field: str, path: str | None, workload: str) -> list[Problem]:
+    """A workload from outside may read encoder files of its own kind."""
+    if path is None:
+        return []
+    registered = workload in workload_registry()
+    return paths.encoder_problems(field, path, tuple(encoder_registry()) if registered else None)
 
 
 def _images(field: str, path: str | None) -> list[Problem]:
-    return [] if path is None else paths.images_problems(field, path)
+    return [] if path is None else image_checks.images_problems(field, path)
+
+
+def _image_sizes(field: str, path: str | None, model: str) -> list[Problem]:
+    return [] if path is None else image_checks.size_problems(field, path, model)
+
+
+def _ideal(
+    objectives: Sequence[Objective], retrained_model: str | None, unseen: str | None, dropped: Mapping[str, str]
+) -> list[Problem]:
+    """Whether the hypervolume has an ideal point: see ``baseline.Baseline.ideal``."""
+    if retrained_model is not None:
+        return []
+    known = _KNOWN_IDEALS | ({_UNSEEN_IDEAL} if unseen is not None else set())
+    registry = metric_registry()
+    lacking = [o for o in objectives if o.metric not in known and (o.metric in registry or ":" in o.metric)]
+    if not lacking:
+        return []
+    rule = "an objective other than sscd needs an ideal, the value of a retrained_model or, for nll, of unseen images"
+    given = [f"{', '.join(map(str, lacking))} without retrained_model"]
+    given += ["or unseen images"] if any(o.metric == _UNSEEN_IDEAL for o in lacking) else []
+    if dropped:
+        names, flags = " and ".join(dropped), " and ".join(dict.fromkeys(dropped.values()))
+        verb = "belong" if len(dropped) > 1 else "belongs"
+        given.append(f"({names} of the study file {verb} to what {flags} replaced)")
+    remedies = ["--retrained-model, the same model trained without the forget images"]
+    if all(o.metric == _UNSEEN_IDEAL for o in lacking):
+        remedies.append("--unseen, an .npz of images like the forget image that the model never saw")
+    return [Problem(rule, " ".join(given), f"give {', or '.join(remedies)}; or leave out the objective")]
 
 
 def _url(field: str, url: str | None) -> list[Problem]:
@@ -161,13 +202,20 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
 
 FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
-    *(_for_field(_encoder, field) for field in ("descriptor", "features", "classifier")),
+    *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
-    (("forget",), paths.forget_problems),
-    (("forget", "model"), paths.size_problems),
+    *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
+    (("forget",), image_checks.forget_problems),
+    (("forget", "model"), image_checks.forget_size_problems),
     (("storage_path",), paths.storage_problems),
 )
 """Fields → check, of what must lie on the disk; paths are absolute by then."""
+
+LAUNCH: tuple[tuple[tuple[str, ...], Check], ...] = (
+    (("storage_path", "name", "resume"), paths.study_problems),
+    (("objectives", "retrained_model", "unseen", "dropped"), _ideal),
+)
+"""Fields and facts of the command line → check: ``resume``; ``dropped``, field → the flag that dropped it."""
 
 
 def problems_of(values: Mapping[str, Any], checks: Sequence[tuple[tuple[str, ...], Check]]) -> list[Problem]:
@@ -175,12 +223,19 @@ def problems_of(values: Mapping[str, Any], checks: Sequence[tuple[tuple[str, ...
 
     Args:
         values: field → validated value; a field that is not valid is left out.
-        checks: `RELATIONS` or `FILES`.
+        checks: `RELATIONS`, `FILES` or `LAUNCH`.
     """
     found: list[Problem] = []
     for fields, check in checks:
-        if all(field in values for field in fields):
+        if not all(field in values for field in fields):
+            continue
+        try:
             found += check(*(values[field] for field in fields))
+        except OSError as error:  # a path too long, a directory that may not be looked into
+            given = f"{values[fields[0]]} ({error.strerror or type(error).__name__})"
+            found.append(
+                Problem(f"{fields[0]} must be a path that can be read", given, "check the path and its rights")
+            )
     return found
 
 

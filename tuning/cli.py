@@ -88,6 +88,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog="Every field can be set in the study file or by its flag; a flag wins. 'none' unsets an optional field.",
         formatter_class=_Formatter,
         allow_abbrev=False,
+        exit_on_error=False,
     )
     study_help = f"study file [default: {DEFAULT_STUDY}]"
     parser.add_argument("--study", nargs="*", action="append", metavar="FILE", help=study_help)

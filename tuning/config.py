@@ -6,6 +6,7 @@ study file; the flags. Nothing is written and nothing started here, and no engin
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -73,12 +74,13 @@ def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
     """
     flags, options, problems = parse_flags(argv)
     base, recorded = _layers(flags, options, problems)
-    given = merged(_without_companions(base or {}, flags), flags)
+    dropped = _dropped(base or {}, flags)
+    given = merged({name: value for name, value in (base or {}).items() if name not in dropped}, flags)
     values = checks.resolved_paths(_valid_values(given, problems, complete=base is not None))
+    launch = {"resume": options.resume, **({"dropped": dropped} if base is not None else {})}
     problems += checks.problems_of(values, checks.RELATIONS)
     problems += checks.problems_of(values, checks.FILES)
-    if {"name", "storage_path"} <= set(values) and not paths.name_problems(values["name"]):
-        problems += paths.study_problems(values["storage_path"], values["name"], options.resume)
+    problems += checks.problems_of({**values, **launch}, checks.LAUNCH)
     if recorded is not None:
         problems += _changed(values, recorded)
     if problems:
@@ -113,15 +115,23 @@ def _recorded(storage_path: object, name: object, problems: list[Problem]) -> di
     storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
     if not isinstance(name, str) or paths.name_problems(name):
         return None
-    file = StudyFiles(local_directory(storage).expanduser() / name).study
-    recorded = _read(str(file), problems) if file.is_file() else None
+    file = StudyFiles(paths.expanded(str(local_directory(storage))) / name).study
+    recorded = _read(str(file), problems) if os.path.isfile(file) else None
     return None if recorded is None else {**recorded, "storage_path": storage}
 
 
-def _without_companions(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` without the retrained model and unseen images of another model or image than the flags name."""
-    stale = {name for name, fields in _COMPANIONS.items() if any(field in flags for field in fields)}
-    return {name: value for name, value in base.items() if name not in stale}
+def _dropped(base: Mapping[str, Any], flags: Mapping[str, Any]) -> dict[str, str]:
+    """The retrained model and unseen images of `base` that belong to another model or image than the flags name.
+
+    Returns:
+        Field → the first flag that drops it.
+    """
+    causes = {name: next((field for field in fields if field in flags), None) for name, fields in _COMPANIONS.items()}
+    return {
+        name: flag_of(cause)
+        for name, cause in causes.items()
+        if cause is not None and base.get(name) is not None and name not in flags
+    }
 
 
 def _valid_values(given: Mapping[str, Any], problems: list[Problem], complete: bool = True) -> dict[str, Any]:

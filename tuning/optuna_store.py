@@ -27,17 +27,19 @@ REPORT_PREFIX: Final = "report:"
 
 
 def open_storage(location: str | Path) -> BaseStorage:
-    """A persistent storage: a URL opens a database, anything else is the path of a journal file, made where absent.
-
-    ``postgresql://`` means psycopg 3, the driver that the project depends on.
-    """
+    """A persistent storage: a URL opens a database, anything else is the path of a journal file, made where absent."""
     text = str(location)
     if "://" in text:
-        return RDBStorage(text.replace("postgresql://", "postgresql+psycopg://", 1))
+        return RDBStorage(database_url(text))
     path = Path(text)
     path.parent.mkdir(parents=True, exist_ok=True)
     _drop_torn_line(path)
     return JournalStorage(JournalFileBackend(text))
+
+
+def database_url(url: str) -> str:
+    """The URL as SQLAlchemy takes it: ``postgresql://`` means psycopg 3, the driver that the project depends on."""
+    return url.replace("postgresql://", "postgresql+psycopg://", 1)
 
 
 def open_study(location: str | Path, study_name: str, objectives: Sequence[Objective]) -> optuna.Study:

@@ -26,11 +26,14 @@ def _parameters(spaces: Sequence[MethodSpace]) -> dict[str, Parameter]:
 
 
 def fix_problems(methods: Sequence[str], fix: Mapping[str, float]) -> list[Problem]:
-    parameters = _parameters(known_spaces(methods))
+    spaces = known_spaces(methods)
+    parameters, complete = _parameters(spaces), len(spaces) == len(methods)
     problems = []
     for name, value in fix.items():
         given = f"{name}={value:g}"
         if name not in parameters:
+            if not complete:  # it may be a parameter of the method that is not known
+                continue
             rule = f"fix must name a parameter of the chosen methods ({', '.join(methods)})"
             problems.append(Problem(rule, given, closest(name, parameters) if parameters else "they have none"))
         elif reason := _illegal(parameters[name], value):
@@ -59,7 +62,10 @@ def enqueue_problems(methods: Sequence[str], enqueue: Sequence[Mapping[str, str 
             rule = "every enqueue entry must name one of the chosen methods"
             problems.append(Problem(rule, given, closest(method, methods)))
             continue
-        parameters = _parameters(known_spaces([method]))
+        spaces = known_spaces([method])
+        if not spaces:
+            continue
+        parameters = _parameters(spaces)
         for name in settings.keys() - {"method"}:
             problems += _enqueued(method, name, settings[name], parameters)
     return problems

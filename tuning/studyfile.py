@@ -15,6 +15,17 @@ from tuning.schema import StudyConfig, dump
 
 _PLAIN = "a study file must be one YAML mapping of field to value, UTF-8, without tags and without repeated keys"
 
+# What PyYAML's constructors raise for a scalar that is not of the type that it, or its tag, claims.
+_CONSTRUCTION_ERRORS = (
+    yaml.YAMLError,
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+    RecursionError,
+)
+
 
 class _Loader(yaml.SafeLoader):
     """A safe loader that refuses repeated keys and reads ``1e-4`` as the number that it is in YAML 1.2."""
@@ -47,7 +58,7 @@ def parse_mapping(text: str, source: str) -> dict[str, Any]:
         data = yaml.load(text, Loader=_Loader)  # a SafeLoader: constructs plain data only
     except yaml.MarkedYAMLError as error:
         raise ConfigError([_yaml_problem(error, source)]) from None
-    except (yaml.YAMLError, TypeError, ValueError, RecursionError) as error:
+    except _CONSTRUCTION_ERRORS as error:
         raise ConfigError([Problem(_PLAIN, source, f"repair the file ({error})")]) from None
     if not isinstance(data, dict):
         kind = "nothing" if data is None else f"a {type(data).__name__}"
@@ -74,8 +85,8 @@ def read_mapping(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         place = f"{path}, byte {error.start}"
         raise ConfigError([Problem(_PLAIN, f"{place}: not UTF-8", "save the file as UTF-8")]) from None
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the path
+        reason = getattr(error, "strerror", None) or type(error).__name__
         raise ConfigError(
             [Problem("the study file must be readable", f"{path} ({reason})", "check the path")]
         ) from None

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from small_study import FIDELITY, FINAL_FIDELITY, set_keys
 
 from search_spaces import SEARCH_SPACES
 from tuning.config import (
@@ -38,59 +36,8 @@ from tuning.studyfile import read_mapping
 Load = Callable[..., tuple[StudyConfig, Options]]
 
 
-def write_safetensors(path: Path) -> None:
-    header = json.dumps({"weight": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}).encode()
-    path.write_bytes(len(header).to_bytes(8, "little") + header + bytes(8))
-
-
-@pytest.fixture
-def workspace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The embedded study's settings over small files of its own, as ``study.yaml`` in the current directory."""
-    monkeypatch.chdir(tmp_path)
-    for model in ("base", "retrained"):
-        (tmp_path / model / "unet").mkdir(parents=True)
-        (tmp_path / model / "model_index.json").write_text("{}")
-        (tmp_path / model / "unet" / "config.json").write_text('{"sample_size": 28, "in_channels": 1}')
-        write_safetensors(tmp_path / model / "unet" / "diffusion_pytorch_model.safetensors")
-    np.savez(tmp_path / "digits.npz", images=np.zeros((2, 28, 28), np.uint8))
-    write_safetensors(tmp_path / "encoder.safetensors")
-    Image.new("L", (28, 28)).save(tmp_path / "tshirt.png")
-    values = read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml")
-    encoders = dict.fromkeys(("descriptor", "features", "classifier"), "encoder.safetensors")
-    values |= {
-        "model": "base",
-        "retrained_model": "retrained",
-        "retain": "digits.npz",
-        "unseen": "digits.npz",
-        **encoders,
-    }
-    values |= {"forget": ["tshirt.png"], "name": "tshirt"}
-    (tmp_path / "study.yaml").write_text(yaml.safe_dump(values))
-    return tmp_path
-
-
-@pytest.fixture
-def load(workspace: Path) -> Load:
-    return lambda *flags: load_config(["--study", "study.yaml", *flags])
-
-
-@pytest.fixture
-def problems_of(load: Load, workspace: Path) -> Callable[..., list[Problem]]:
-    """The problems that flags give; checks that nothing was written meanwhile."""
-
-    def find(*flags: str) -> list[Problem]:
-        before = sorted(workspace.rglob("*"))
-        with pytest.raises(ConfigError) as error:
-            load(*flags)
-        assert sorted(workspace.rglob("*")) == before
-        return list(error.value.problems)
-
-    return find
-
-
-def set_keys(workspace: Path, **values: object) -> None:
-    path = workspace / "study.yaml"
-    path.write_text(yaml.safe_dump({**yaml.safe_load(path.read_text()), **values}))
+# Another model or other images drop the file's own unseen images.
+IDEAL = ("--unseen", "digits.npz")
 
 
 class TestGoals:
@@ -150,7 +97,7 @@ class TestLayers:
         assert load("--log-forget-images", "false")[0].log_forget_images is False
 
     def test_another_model_drops_the_retrained_one_of_the_study_file(self, load: Load) -> None:
-        config, _ = load("--model", "retrained")
+        config, _ = load("--model", "retrained", "--objectives", "minimize sscd")
         assert (config.retrained_model, config.unseen) == (None, None)
         config, _ = load("--forget", "tshirt.png")
         assert config.retrained_model is None
@@ -165,17 +112,13 @@ class TestLayers:
         assert load()[0].name == "2024"
 
     def test_a_hub_id_stays(self, load: Load) -> None:
-        assert load("--model", "google/ddpm-celebahq-256")[0].model == "google/ddpm-celebahq-256"
+        config, _ = load("--model", "google/ddpm-celebahq-256", "--unseen", "digits.npz")
+        assert config.model == "google/ddpm-celebahq-256"
 
     def test_fidelity_of_reports_and_of_the_front(self, load: Load) -> None:
         config, _ = load()
-        assert config.trial_fidelity == {
-            "num_images": 256, "num_sampling_steps": 15, "num_denoisings": 16, "num_denoising_steps": 8,
-            "injection_timestep": 500, "num_probes": 4, "num_likelihood_evaluations": 70,
-            "num_membership_noises": 32, "batch_size": 128,
-        }  # fmt: skip
-        changed = {"num_images": 512, "num_probes": 16, "num_denoisings": 64}
-        assert config.final_fidelity == config.trial_fidelity | changed
+        assert config.trial_fidelity == {**FIDELITY, "batch_size": 128}
+        assert config.final_fidelity == config.trial_fidelity | FINAL_FIDELITY
         assert config.metrics[:3] == ("sscd", "nll", "fid")
 
     def test_round_trip(self, load: Load) -> None:
@@ -235,9 +178,19 @@ class TestBadInput:
             (["--gpus-per-trial", "-1"], "gpus_per_trial", "-1", "GPUs"),
             (["--final-num-images", "8"], "at least num_images", "8 and 256", "raise"),
             (["--dry-run=yes"], "no value", "yes", "remove"),
-            (["--model", "./nowhere"], "pipeline directory", "nowhere, which is not there", "path"),
-            (["--model", "runs"], "pipeline directory", "runs, which is not there", "path"),
-            (["--retain", "nowhere"], "directory of images or an .npz", "nowhere, which is not there", "path"),
+            (
+                ["--model", "./nowhere", *IDEAL],
+                "pipeline directory",
+                "nowhere, which is not there",
+                "path",
+            ),
+            (["--model", "runs", *IDEAL], "pipeline directory", "runs, which is not there", "path"),
+            (
+                ["--retain", "nowhere", *IDEAL],
+                "directory of images or an .npz",
+                "nowhere, which is not there",
+                "path",
+            ),
             (["--forget", "nope.png"], "forget must be image files", "nope.png, which is not there", "path"),
             (["--forget", "study.yaml"], "forget must be image files", "no whole image file", "file"),
             (["--forget"], "forget: tuple should have at least 1 item", "[]", "image files to unlearn"),
@@ -262,7 +215,7 @@ class TestBadInput:
         )
         found = problems_of(*flags.split(), "--constraint", "fid < 2", "--optuna-storage", "postgresql://u:p4ss@h/db")
         text = str(ConfigError(found))
-        for mistake in ("--nmae", "num_trials", "sis", "lambd=3", "4, 2", "no.png", "/no,", "../x", "fid < 2", "u:***"):
+        for mistake in ("--nmae", "num_trials", "sis", "4, 2", "no.png", "/no,", "../x", "fid < 2", "u:***", "ideal"):
             assert mistake in text
         assert "p4ss" not in text
         assert len(found) == 10
@@ -354,15 +307,20 @@ class TestBadInput:
         ):
             assert mistake in text
 
-    def test_an_image_of_the_wrong_size(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
-        Image.new("L", (32, 28)).save(workspace / "wide.png")
-        (problem,) = problems_of("--forget", "wide.png")
-        assert "28×28" in problem.rule
-        assert "32×28" in str(problem.value)
+    def test_an_unknown_method_says_nothing_of_the_parameters_that_it_may_have(
+        self, problems_of: Callable[..., list[Problem]]
+    ) -> None:
+        settings = ("--fix", "scale=1", "--enqueue", "{method: sis, scale: 1}")
+        (problem,) = problems_of("--methods", "sis", *settings)
+        assert problem.rule == "every method must be a known one"
+        (problem,) = problems_of("--methods", "sis", "naive_deletion", *settings)
+        assert problem.rule == "every method must be a known one"
+        found = problems_of("--methods", "sis", "siss", "--fix", "lambd=3")
+        assert ["a known one" in found[0].rule, "0 <= lambd <= 1" in found[1].rule] == [True, True]
 
     def test_a_directory_without_images(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
         (workspace / "empty").mkdir()
-        (problem,) = problems_of("--retain", "empty")
+        (problem,) = problems_of("--retain", "empty", "--unseen", "digits.npz")
         assert problem.rule == "retain must hold images"
 
 
@@ -458,6 +416,9 @@ class TestCommandLine:
             assert field.description is not None
             assert " ".join(field.description.split()) in printed
 
+    def test_help_says_that_the_time_budget_cuts_running_trials_off(self) -> None:
+        assert "running ones are cut off at once" in str(StudyConfig.model_fields["time_budget"].description)
+
     def test_help_and_dry_run_are_quick_and_import_no_engine(self, workspace: Path) -> None:
         code = (
             f"import sys; sys.path.insert(0, {str(PROJECT_ROOT)!r})\n"
@@ -477,3 +438,11 @@ class TestCommandLine:
         config = StudyConfig.model_validate(read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml"))
         values = {name: getattr(config, name) for name in StudyConfig.model_fields}
         assert checks.problems_of(values, checks.RELATIONS) == []
+
+    def test_the_images_of_the_embedded_study_are_ones_that_are_loaded(self) -> None:
+        from tuning import checks
+
+        study = read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml")
+        values = checks.resolved_paths({name: study.get(name) for name in ("retain", "unseen", "forget")})
+        encoders = {name: study[name] for name in ("descriptor", "features", "classifier", "workload")}
+        assert checks.problems_of({**values, **checks.resolved_paths(encoders)}, checks.FILES) == []

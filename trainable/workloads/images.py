@@ -9,7 +9,9 @@ import torch
 from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+from trainable.workloads.image_files import ARRAY, SUFFIXES, image_files, is_archive
+
+__all__ = ["SUFFIXES", "load_images", "to_bytes", "to_unit_range"]
 
 
 def load_images(location: str | Path, *, channels: int, size: tuple[int, int]) -> Tensor:
@@ -25,9 +27,9 @@ def load_images(location: str | Path, *, channels: int, size: tuple[int, int]) -
         ValueError: if a file is no image or has another size.
     """
     path = Path(location)
-    if path.suffix == ".npz":
+    if is_archive(path):
         return _from_archive(path, channels, size)
-    files = sorted(f for f in path.iterdir() if f.suffix.lower() in SUFFIXES) if path.is_dir() else [path]
+    files = image_files(path) if path.is_dir() else [path]
     if not files or not files[0].exists():
         raise FileNotFoundError(f"images must be a folder of pictures, a picture or an .npz, but {path} has none")
     return torch.stack([_from_picture(file, channels, size) for file in files])
@@ -48,13 +50,13 @@ def _from_archive(path: Path, channels: int, size: tuple[int, int]) -> Tensor:
         raise FileNotFoundError(f"images must be a folder of pictures, a picture or an .npz, but {path} does not exist")
     try:
         with np.load(path, allow_pickle=False) as archive:
-            array = archive["images"]
+            array = archive[ARRAY]
     except (KeyError, ValueError, OSError) as error:
         raise ValueError(
             f"an .npz of images must hold an array 'images' of uint8, but {path} does not: {error}"
         ) from error
     array = array[..., None] if array.ndim == 3 else array
-    if array.dtype != np.uint8 or array.ndim != 4 or array.shape[1:] != (*size, channels):
+    if array.dtype != np.uint8 or array.ndim != 4 or not len(array) or array.shape[1:] != (*size, channels):
         raise ValueError(
             f"images in {path} must be uint8 (N, {size[0]}, {size[1]}[, {channels}]) for this model, "
             f"but are {array.dtype} {array.shape}"

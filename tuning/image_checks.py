@@ -1,0 +1,145 @@
+"""Whether the images that a configuration names are ones that the workloads load, and of the size that the model takes.
+
+Of an archive the header is read, of a folder a few files: the rest is found out when it is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from trainable.workloads.image_files import SUFFIXES, archive_shape, image_files, is_archive
+from tuning.paths import is_json
+from tuning.problems import Problem
+
+_LOOKED_AT = 16
+"""Files of a folder that are looked at: the first, and others at equal distances."""
+
+
+@dataclass(frozen=True)
+class PixelShape:
+    """What a pixel-space model takes; ``channels`` is None where it does not say."""
+
+    width: int
+    height: int
+    channels: int | None
+
+
+def images_problems(field: str, location: str) -> list[Problem]:
+    """Whether `location` is an ``.npz`` with an array ``images``, or a folder with at least one picture."""
+    place = Path(location)
+    if place.is_dir():
+        return _folder_problems(field, place)
+    rule = f"{field} must be a directory of images or an .npz file"
+    if not place.is_file():
+        return [Problem(rule, f"{location}, which is not there", "check the path")]
+    if not is_archive(place):
+        return [Problem(rule, f"{location}, which is neither", "give the directory, or save with numpy.savez")]
+    try:
+        archive_shape(place)
+    except ValueError as error:
+        rule = f"{field} must be a whole .npz with an array 'images', uint8 of shape (N, H, W) or (N, H, W, C)"
+        return [Problem(rule, f"{location}, {error}", "save it with numpy.savez(FILE, images=ARRAY)")]
+    return []
+
+
+def _folder_problems(field: str, folder: Path) -> list[Problem]:
+    files = image_files(folder)
+    if not files:
+        remedy = f"put image files there, not in sub-folders ({', '.join(SUFFIXES)})"
+        return [Problem(f"{field} must hold images", f"{folder}, which has none", remedy)]
+    return _broken(f"{field} must hold whole image files", _sample(files))
+
+
+def _broken(rule: str, files: Sequence[Path]) -> list[Problem]:
+    problems = []
+    for file in files:
+        try:
+            image_size(file)
+        except ValueError as error:
+            problems.append(Problem(rule, f"{file}, {error}", "check the path and the file"))
+    return problems
+
+
+def _sample(files: Sequence[Path]) -> Sequence[Path]:
+    return files[:: max(1, -(-len(files) // _LOOKED_AT))]
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) of an image file, which is read to its end.
+
+    Raises:
+        ValueError: it is missing, or no whole image.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image.size
+    except FileNotFoundError:
+        raise ValueError("which is not there") from None
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        raise ValueError("which is no whole image file") from None
+
+
+def forget_problems(paths: tuple[str, ...]) -> list[Problem]:
+    """Whether each forget image is a whole image file."""
+    return _broken("forget must be image files", [Path(path) for path in paths])
+
+
+def forget_size_problems(paths: tuple[str, ...], model: str) -> list[Problem]:
+    """Whether each forget image has the size that the model takes."""
+    return [problem for path in paths for problem in size_problems("forget", path, model)]
+
+
+def size_problems(field: str, location: str, model: str) -> list[Problem]:
+    """Whether images have the size, and arrays the channels, that a pixel-space model takes.
+
+    Of a folder the first picture that differs is named; what cannot be read is the finding of another check.
+    """
+    expected = pixel_shape(model)
+    if expected is None:
+        return []
+    place = Path(location)
+    if is_archive(place):
+        return _array_problems(field, place, expected)
+    wanted = (expected.width, expected.height)
+    files = _sample(image_files(place)) if place.is_dir() else [place]
+    sizes = {file: image_size(file) for file in files if not _broken("", [file])}
+    return [_size_problem(field, file, size, expected) for file, size in sizes.items() if size != wanted][:1]
+
+
+def _array_problems(field: str, path: Path, expected: PixelShape) -> list[Problem]:
+    try:
+        _, height, width, *rest = archive_shape(path)
+    except ValueError:
+        return []
+    channels, problems = rest[0] if rest else 1, []
+    if (width, height) != (expected.width, expected.height):
+        problems.append(_size_problem(field, path, (width, height), expected))
+    if expected.channels not in (None, channels):
+        rule = f"{field} images must have the model's number of channels, {expected.channels}"
+        problems.append(Problem(rule, f"{path}, {channels}", "convert the images, as the training images were"))
+    return problems
+
+
+def _size_problem(field: str, path: Path, size: tuple[int, int], expected: PixelShape) -> Problem:
+    rule = f"{field} images must have the model's size, {expected.width}×{expected.height} pixels"
+    remedy = "scale the images to it, as the training images were"
+    return Problem(rule, f"{path}, {size[0]}×{size[1]}", remedy)
+
+
+def pixel_shape(model: str) -> PixelShape | None:
+    """What a local model takes that works on pixels; None for latent models, hub ids and what does not say."""
+    file = Path(model) / "unet" / "config.json"
+    if not file.is_file() or not is_json(file) or (Path(model) / "vae").exists():
+        return None
+    config = json.loads(file.read_text(encoding="utf-8"))
+    size, channels = config.get("sample_size"), config.get("in_channels")
+    height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
+    if not isinstance(height, int) or not isinstance(width, int):
+        return None
+    return PixelShape(width, height, channels if isinstance(channels, int) else None)
