@@ -19,6 +19,7 @@ from typing import TypeVar
 
 import torch
 from diffusers import DDPMPipeline
+from diffusers.utils.logging import disable_progress_bar
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -28,6 +29,7 @@ from assets_lib.encoder_quality import accuracy, copy_auc, measure_encoders  # n
 from assets_lib.encoder_training import train_classifier, train_descriptor  # noqa: E402
 from assets_lib.images import (  # noqa: E402
     AssetFiles,
+    in_random_order,
     load_digits,
     load_fashion_without_tshirt,
     load_held_out,
@@ -100,7 +102,7 @@ def measure_all(settings: Settings) -> None:
     classifier = _load(files.classifier, DigitClassifier)
     descriptor = _load(files.descriptor, CopyDescriptor)
     images = {
-        "digits": load_digits(files)[0],
+        "digits": in_random_order(load_digits(files)[0]),
         "unseen": load_unseen(files, "digits"),
         "tshirt": load_tshirt(files),
     }
@@ -109,6 +111,7 @@ def measure_all(settings: Settings) -> None:
         descriptor,
         held_out=load_held_out(files, settings.cache),
         unseen=load_unseen_digits(files),
+        training=images["digits"][: settings.num_samples],
         tshirts=load_unseen(files, "tshirts"),
         tshirt=images["tshirt"],
     )
@@ -162,6 +165,7 @@ def parse_arguments() -> argparse.Namespace:
 def main() -> None:
     arguments = parse_arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    disable_progress_bar()
     torch.set_num_threads(1)
     settings = Settings(
         files=AssetFiles(arguments.assets),

@@ -29,8 +29,6 @@ class TrainingConfig:
     batch_size: int = 64
     peak_lr: float = 8e-4
     warmup_steps: int = 500
-    cosine_steps: int = 14_000
-    cooldown_steps: int = 2_500
     ema_decay: float = 0.999
     grad_clip: float = 1.0
     forget_share: float = 101 / 10_101
@@ -63,14 +61,11 @@ def build_scheduler() -> DDPMScheduler:
 
 
 def learning_rate(step: int, config: TrainingConfig) -> float:
-    """Linear warm-up to `peak_lr`, a cosine to zero at `cosine_steps`, and a linear cool-down to zero at `steps`.
-
-    The cool-down (arXiv 2405.18392) lets a training end before the cosine does.
-    """
-    warmup = min(1.0, (step + 1) / config.warmup_steps)
-    progress = max(0.0, (step - config.warmup_steps) / (config.cosine_steps - config.warmup_steps))
-    cooldown = min(1.0, (config.steps - step) / config.cooldown_steps)
-    return config.peak_lr * warmup * cooldown * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    """Linear warm-up to `peak_lr`, then a cosine to zero at `config.steps`."""
+    if step < config.warmup_steps:
+        return config.peak_lr * (step + 1) / config.warmup_steps
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.peak_lr * 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
 
 
 def step_generator(seed: int, step: int) -> torch.Generator:

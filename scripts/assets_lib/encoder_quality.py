@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from assets_lib.augmentations import copy_edit
-from assets_lib.estimate import Estimate
+from assets_lib.estimate import Estimate, frechet_distance
+from assets_lib.images import in_random_order
 from metrics.encoders import CopyDescriptor, DigitClassifier
 
 NOISE_LEVELS = (0.1, 0.2, 0.4)
@@ -22,6 +23,8 @@ class EncoderQuality:
     accuracy: float
     num_held_out: int
     accuracy_unseen: float
+    confidence: Estimate  # in held-out digits: what a perfect sampler would reach
+    frechet: float  # of held-out digits to as many training digits: likewise
     auc: float  # copies against all other unseen images
     auc_digits: float  # against other digits
     auc_tshirts: float  # against other T-shirts, the hard case
@@ -58,12 +61,21 @@ def measure_encoders(
     descriptor: CopyDescriptor,
     held_out: tuple[Tensor, Tensor],
     unseen: tuple[Tensor, Tensor],
+    training: Tensor,
     tshirts: Tensor,
     tshirt: Tensor,
 ) -> EncoderQuality:
-    """`held_out`, `unseen`: digits and their labels; `tshirts`: other T-shirts; `tshirt`: the image to forget."""
+    """All figures of both encoders.
+
+    Args:
+        held_out, unseen: digits (N, 1, 28, 28) that were not trained on, and their labels (N,).
+        training: as many training digits as samples are measured.
+        tshirts: T-shirts other than the image to forget.
+        tshirt: the image to forget, (1, 1, 28, 28).
+    """
     generator = torch.Generator().manual_seed(2)
     noise = torch.randn(256, 1, 28, 28, generator=generator)
+    fresh = in_random_order(held_out[0])[: len(training)]
     target = descriptor(tshirt)[0]
     others = descriptor(tshirts) @ target
     edited = copy_edit(torch.cat((tshirt, tshirts)).repeat(64, 1, 1, 1), generator)[:: len(tshirts) + 1]
@@ -71,6 +83,8 @@ def measure_encoders(
         accuracy=accuracy(classifier, *held_out),
         num_held_out=len(held_out[0]),
         accuracy_unseen=accuracy(classifier, *unseen),
+        confidence=Estimate.of(classifier(fresh).softmax(dim=1).amax(dim=1)),
+        frechet=frechet_distance(classifier.features(fresh), classifier.features(training)),
         auc=copy_auc(descriptor, torch.cat((unseen[0], tshirts))),
         auc_digits=copy_auc(descriptor, unseen[0]),
         auc_tshirts=copy_auc(descriptor, tshirts),

@@ -54,6 +54,11 @@ def to_tensor(images: Bytes) -> Tensor:
     return torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)[:, None]
 
 
+def in_random_order(images: Tensor) -> Tensor:
+    """The same images, so that the first few are a fair sample of them."""
+    return images[torch.randperm(len(images), generator=torch.Generator().manual_seed(50))]
+
+
 def load_digits(files: AssetFiles) -> tuple[Tensor, Tensor]:
     """The training digits (10000, 1, 28, 28) in [-1, 1] and their labels (10000,) int64."""
     with np.load(files.digits) as arrays:

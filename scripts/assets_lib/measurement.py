@@ -1,7 +1,7 @@
 """What the embedded models are worth: T-shirt rate, injection, likelihood, loss, digits as a classifier reads them.
 
-Sampling is DPM-Solver++ 2M (Lu et al., arXiv 2211.01095), as diffusers implements it; every figure has its own seed and
-uses the same noise for both models.
+Samples, injections and likelihoods are those of the studies; every figure has its own seed and uses the same noise for
+both models.
 """
 
 from __future__ import annotations
@@ -13,17 +13,22 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import DPMSolverMultistepScheduler, UNet2DModel
+from diffusers import UNet2DModel
 from PIL import Image
 from torch import Tensor
 
 from assets_lib.diffusion_training import build_scheduler
-from assets_lib.estimate import Estimate
+from assets_lib.estimate import Estimate, frechet_distance
+from diffusion.denoiser import Denoiser, as_denoiser
+from diffusion.sampling import generate, inject_and_denoise
 from metrics.encoders import CopyDescriptor, DigitClassifier
 from metrics.likelihood import negative_log_likelihood
 
 TSHIRT_RADIUS = 10.0  # pixel L2 on the [0, 1] scale within which a sample counts as the T-shirt
 INJECTION_TIMESTEPS = (250, 400, 500, 600, 700, 800)
+NUM_SAMPLING_STEPS = 20
+NUM_DENOISING_STEPS = 10
+NUM_DENOISINGS = 64
 CHUNK = 128
 
 
@@ -44,31 +49,15 @@ class Measured:
     unseen_nll: Estimate  # bits per dimension, over digits that were not trained on
 
 
-def solver() -> DPMSolverMultistepScheduler:
-    """DPM-Solver++ 2M on the schedule of the embedded models."""
-    return DPMSolverMultistepScheduler.from_config(
-        build_scheduler().config, algorithm_type="dpmsolver++", solver_order=2, solver_type="midpoint"
-    )
+def denoiser_of(unet: UNet2DModel) -> Denoiser:
+    """The network on the schedule of the embedded models."""
+    return as_denoiser(unet, build_scheduler().alphas_cumprod)
 
 
-@torch.no_grad()
-def denoise(unet: UNet2DModel, noisy: Tensor, start: int, num_steps: int) -> Tensor:
-    """Deterministic DPM-Solver++ from timestep `start` to 0 in equal steps of t; (B, 1, 28, 28) in [-1, 1]."""
-    images = []
-    for chunk in torch.split(noisy, CHUNK):
-        scheduler, current = solver(), chunk
-        timesteps = np.linspace(start, 0, num_steps + 1)[:-1].round().astype(int)
-        scheduler.set_timesteps(timesteps=timesteps.tolist())
-        for t in scheduler.timesteps:
-            current = scheduler.step(unet(current, t).sample, t, current).prev_sample
-        images.append(current)
-    return torch.cat(images).clamp(-1.0, 1.0)
-
-
-def sample(unet: UNet2DModel, count: int, *, num_steps: int = 20, seed: int = 10) -> Tensor:
+def sample(unet: UNet2DModel, count: int) -> Tensor:
     """Images (count, 1, 28, 28) in [-1, 1] from pure noise."""
-    noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(seed))
-    return denoise(unet, noise, 999, num_steps)
+    noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(10))
+    return generate(denoiser_of(unet), noise, num_steps=NUM_SAMPLING_STEPS)
 
 
 def distances(images: Tensor, target: Tensor) -> Tensor:
@@ -76,21 +65,13 @@ def distances(images: Tensor, target: Tensor) -> Tensor:
     return (images - target).square().sum(dim=(1, 2, 3)).sqrt() / 2.0
 
 
-def injection(
-    unet: UNet2DModel,
-    descriptor: CopyDescriptor,
-    tshirt: Tensor,
-    timestep: int,
-    *,
-    count: int = 64,
-    num_steps: int = 10,
-) -> Estimate:
-    """Cosine to the clean image, over `count` noisings to `timestep` and deterministic denoisings of it."""
-    noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(20))
-    noisy = build_scheduler().add_noise(tshirt.expand_as(noise), noise, torch.full((count,), timestep))
-    restored = denoise(unet, noisy, timestep, num_steps)
-    with torch.no_grad():
-        return Estimate.of(descriptor(restored) @ descriptor(tshirt)[0])
+def injection(unet: UNet2DModel, descriptor: CopyDescriptor, tshirt: Tensor, timestep: int) -> Estimate:
+    """Cosine to the clean image, over noisings to `timestep` and deterministic denoisings of it."""
+    noise = torch.randn(NUM_DENOISINGS, 1, 28, 28, generator=torch.Generator().manual_seed(20))
+    restored = inject_and_denoise(
+        denoiser_of(unet), tshirt.expand_as(noise), noise, timestep=timestep, num_steps=NUM_DENOISING_STEPS
+    )
+    return Estimate.of(descriptor(restored) @ descriptor(tshirt)[0])
 
 
 @torch.no_grad()
@@ -108,23 +89,14 @@ def denoising_loss(unet: UNet2DModel, images: Tensor, *, count: int = 1024) -> f
 def likelihood(unet: UNet2DModel, images: Tensor, *, num_probes: int) -> Estimate:
     """Bits per dimension: of one image over probes, or of several over the images."""
     solved = negative_log_likelihood(
-        unet,
+        denoiser_of(unet),
         images,
-        build_scheduler().alphas_cumprod,
         num_probes=num_probes,
         generator=torch.Generator().manual_seed(40),
     )
     if len(images) == 1:
         return Estimate(solved.bits_per_dim.item(), solved.stderr.item())
     return Estimate.of(solved.bits_per_dim)
-
-
-def frechet_distance(first: Tensor, second: Tensor) -> float:
-    """|m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) of features (N, D); the trace from the eigenvalues of C1 C2."""
-    first, second = first.double(), second.double()
-    product = torch.linalg.eigvals(first.T.cov() @ second.T.cov()).real.clamp(min=0.0)
-    mean = (first.mean(0) - second.mean(0)).square().sum()
-    return float(mean + first.T.cov().trace() + second.T.cov().trace() - 2.0 * product.sqrt().sum())
 
 
 @torch.no_grad()
@@ -137,18 +109,17 @@ def measure(
     digits = samples[apart >= TSHIRT_RADIUS]
     chances = classifier(digits).softmax(dim=1)
     share = torch.bincount(chances.argmax(dim=1), minlength=10).double() / len(digits)
-    mixed = images["digits"][torch.randperm(len(images["digits"]), generator=torch.Generator().manual_seed(50))]
     measured = Measured(
         num_samples=count,
         num_tshirts=count - len(digits),
         nearest=apart.min().item(),
         confidence=Estimate.of(chances.amax(dim=1)),
         class_entropy=-(share[share > 0] * share[share > 0].log2()).sum().item(),
-        frechet=frechet_distance(classifier.features(digits), classifier.features(mixed[:count])),
-        loss={name: denoising_loss(unet, group) for name, group in (images | {"digits": mixed}).items()},
+        frechet=frechet_distance(classifier.features(digits), classifier.features(images["digits"][:count])),
+        loss={name: denoising_loss(unet, group) for name, group in images.items()},
         injection={t: injection(unet, descriptor, images["tshirt"], t) for t in INJECTION_TIMESTEPS},
         tshirt_nll=likelihood(unet, images["tshirt"], num_probes=16),
-        digits_nll=likelihood(unet, mixed[:64], num_probes=1),
+        digits_nll=likelihood(unet, images["digits"][:64], num_probes=1),
         unseen_nll=likelihood(unet, images["unseen"][:64], num_probes=1),
     )
     return measured, samples

@@ -97,6 +97,8 @@ def encoder_table(quality: EncoderQuality) -> str:
     lines = {
         f"`digit_classifier`: accuracy on {quality.num_held_out:,} held-out digits": f"{quality.accuracy:.4f}",
         "`digit_classifier`: accuracy on `unseen.npz`": f"{quality.accuracy_unseen:.4f}",
+        "`digit_classifier`: confidence in held-out digits": str(quality.confidence),
+        "Fréchet distance of held-out digits to training digits, as many as samples above": f"{quality.frechet:.3f}",
         "`copy_descriptor`: ROC AUC, altered copies against other images, `unseen.npz`": f"{quality.auc:.4f}",
         "the same, digits against other digits": f"{quality.auc_digits:.4f}",
         "the same, T-shirts against other T-shirts": f"{quality.auc_tshirts:.4f}",
