@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from metrics.encoders import ENCODERS, CopyDescriptor, DigitClassifier, Encoder, load_encoder, save_encoder
+from metrics.architectures import ENCODERS
+from metrics.encoders import CopyDescriptor, DigitClassifier, Encoder, load_encoder, save_encoder
 
 ASSETS = Path(__file__).parents[2] / "assets" / "mnist_tshirt"
 
