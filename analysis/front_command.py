@@ -15,6 +15,7 @@ from rich.table import Table
 from analysis.front import hypervolume, over_forgotten, pareto_front, recommend
 from analysis.load import Study, StudyError, load_study
 from analysis.scene import nearest
+from analysis.table import with_error
 from tuning.config import Constraint, StudyConfig, parse_constraint
 
 KEY = ["trial_id", "step"]
@@ -120,9 +121,9 @@ def _table(
     for position, (_, row) in enumerate(front.iterrows()):
         cells = ["★" if position == recommended else "", str(row["trial_id"]), str(row["method"]), str(row["step"])]
         for metric in metrics:
-            cells.append(_with_error(row, metric))
+            cells.append(_cell(row, metric))
             if again is not None:
-                cells.append(_with_error(again.iloc[position], metric))
+                cells.append(_cell(again.iloc[position], metric))
         table.add_row(*map(escape, cells), style="dim" if beyond[position] else None)
     table.caption = "★ recommended" + ("; dim: beyond the ideal, over-forgotten" if any(beyond) else "")
     return table
@@ -136,8 +137,5 @@ def _remeasured(study: Study, front: pd.DataFrame) -> pd.DataFrame | None:
     return merged if len(merged) == len(front) else None
 
 
-def _with_error(row: pd.Series, metric: str) -> str:
-    value, error = row.get(metric), row.get(f"{metric}_stderr")
-    if value is None or pd.isna(value):
-        return "–"
-    return f"{value:.4g}" if error is None or pd.isna(error) else f"{value:.4g} ± {error:.2g}"
+def _cell(row: pd.Series, metric: str) -> str:
+    return with_error(row.get(metric), row.get(f"{metric}_stderr"))

@@ -2,59 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
+from tuning.baseline import Baseline
 from tuning.config import ConfigError, Constraint, Objective, StudyConfig, from_yaml
 from tuning.files import StudyFiles
 from tuning.records import read_table
 
-UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED, UNSEEN = "untouched", "untouched_search", "retrained", "unseen"
-#: Metrics whose ideal is known without a retrained model: no resemblance to the forget images.
-KNOWN_IDEAL = {"sscd": 0.0}
-
 
 class StudyError(Exception):
     """A study directory is missing, or a file in it cannot be read; rule, value and remedy in one sentence."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One value of ``baseline.json``; NaN for what was not measured."""
-
-    value: float
-    stderr: float = math.nan
-    num_samples: int = 0
-
-
-@dataclass(frozen=True)
-class Baseline:
-    """``baseline.json``.
-
-    Args:
-        models: ``untouched`` and, where measured, ``untouched_search``, ``retrained``, ``unseen`` → metric → value.
-        calibration: quantity → value on the untouched model.
-        labels: metric → how it is called in reports.
-    """
-
-    models: Mapping[str, Mapping[str, Measured]]
-    calibration: Mapping[str, float]
-    labels: Mapping[str, str]
-
-    def values(self, model: str) -> dict[str, float]:
-        """metric → value of one of the models; empty where it was not measured."""
-        return {metric: measured.value for metric, measured in self.models.get(model, {}).items()}
-
-    @property
-    def ideal(self) -> dict[str, float]:
-        """metric → the retrained model's value; without one no resemblance, and the likelihood of unseen images."""
-        return self.values(RETRAINED) or {**KNOWN_IDEAL, **self.values(UNSEEN)}
 
 
 @dataclass(frozen=True)
@@ -88,15 +49,12 @@ class Study:
     @property
     def untouched(self) -> dict[str, float]:
         """metric → value of the untouched model, measured as the front is re-measured: what front.csv is judged by."""
-        return self.baseline.values(UNTOUCHED)
+        return self.baseline.reference
 
     @property
     def search_reference(self) -> dict[str, float]:
-        """metric → value of the untouched model, measured as trials measure: what reports.csv is judged by.
-
-        FID's bias depends on the number of images, so that a relative bound holds only between equal counts.
-        """
-        return self.baseline.values(UNTOUCHED_SEARCH) or self.untouched
+        """metric → value of the untouched model, measured as trials measure: what reports.csv is judged by."""
+        return self.baseline.search_reference
 
     @property
     def member_reference(self) -> dict[str, float]:
@@ -160,23 +118,7 @@ def _table(path: Path) -> pd.DataFrame:
 
 
 def _read_baseline(path: Path) -> Baseline:
-    if not path.is_file():
-        return Baseline({}, {}, {})
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-        names = (UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED, UNSEEN)
-        models = {name: _measured(data[name]) for name in names if data.get(name)}
-        return Baseline(models, data.get("calibration") or {}, data.get("labels") or {})
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise StudyError(f"{path} must map models to metrics to value, stderr and num_samples: {error!r}") from error
-
-
-def _measured(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Measured]:
-    return {
-        metric: Measured(_float(entry["value"]), _float(entry.get("stderr")), int(entry.get("num_samples") or 0))
-        for metric, entry in metrics.items()
-    }
-
-
-def _float(value: object) -> float:
-    return float(value) if isinstance(value, (int, float)) else math.nan
+        return Baseline.load(path) if path.is_file() else Baseline()
+    except ValueError as error:
+        raise StudyError(str(error)) from error

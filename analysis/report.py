@@ -19,10 +19,11 @@ from rich.markup import escape
 
 from analysis import page
 from analysis.front import over_forgotten
-from analysis.load import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured, Study, StudyError, load_study
+from analysis.load import Study, StudyError, load_study
 from analysis.plots import front_figure, hypervolume_figure
 from analysis.scene import Scene, compose, hypervolume_by_trial, nearest
-from analysis.table import rows
+from analysis.table import rows, with_error
+from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured
 from tuning.config import StudyConfig, to_yaml
 from tuning.files import write_text_atomic
 
@@ -104,13 +105,6 @@ def _outside(scene: Scene) -> str:
     return page.paragraph(text, "note") if scene.num_outside else ""
 
 
-def number(value: object, error: object = None) -> str:
-    """A value, with its standard error where there is one; a dash where it was not measured."""
-    if not isinstance(value, (int, float)) or pd.isna(value):
-        return "–"
-    return f"{value:.4g} ± {error:.2g}" if isinstance(error, (int, float)) and not pd.isna(error) else f"{value:.4g}"
-
-
 def _members(study: Study, scene: Scene) -> list[str]:
     members = scene.members
     if members.empty:
@@ -134,10 +128,10 @@ def _members(study: Study, scene: Scene) -> list[str]:
             str(row["trial_id"]),
             str(row["method"]),
         ]
-        cells += [str(row["step"]), *(number(row.get(name)) for name in parameters)]
-        cells += [number(row.get(metric), row.get(f"{metric}_stderr")) for metric in metrics]
-        cells += [number(row.get(f"{metric}_search")) for metric in searched]
-        cells += [number(row.get(metric), row.get(f"{metric}_stderr")) for metric in others]
+        cells += [str(row["step"]), *(with_error(row.get(name)) for name in parameters)]
+        cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in metrics]
+        cells += [with_error(row.get(f"{metric}_search")) for metric in searched]
+        cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in others]
         cells += ["yes" if row.get("feasible", True) else "no", _checkpoint(row.get("checkpoint"))]
         lines.append(cells)
     measured = "Values are re-measured with seeds that no trial saw." if study.is_finished else "Not re-measured yet."
@@ -158,7 +152,7 @@ def _checkpoint(path: object) -> str | page.Link:
 
 
 def _baselines(study: Study) -> list[str]:
-    models = [model for model in (UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED, UNSEEN) if model in study.baseline.models]
+    models = [model for model in MODELS if model in study.baseline.models]
     if not models:
         return [page.paragraph("Not measured yet.")]
     metrics = list(dict.fromkeys(metric for model in models for metric in study.baseline.models[model]))
@@ -168,7 +162,7 @@ def _baselines(study: Study) -> list[str]:
 
 def _measured(study: Study, model: str, metric: str) -> str:
     measured: Measured | None = study.baseline.models[model].get(metric)
-    return "–" if measured is None else f"{number(measured.value, measured.stderr)} (n = {measured.num_samples})"
+    return "–" if measured is None else f"{with_error(measured.value, measured.stderr)} (n = {measured.num_samples})"
 
 
 def _images(study: Study) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 
 from analysis.front import hypervolume, pareto_front, recommend, violations
-from analysis.load import RETRAINED, UNTOUCHED, Study
+from analysis.load import Study
 from analysis.select import Recommendation
 from analysis.table import numeric
+from tuning.baseline import RETRAINED, UNTOUCHED
 from tuning.config import Constraint
 
 MARGIN = 0.08

@@ -25,3 +25,14 @@ def numeric(table: pd.DataFrame, columns: Sequence[str]) -> NDArray[np.float64]:
 def rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Each row as a mapping of column to value."""
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+
+
+def with_error(value: object, error: object = None) -> str:
+    """A value, with its standard error where there is one; a dash where it was not measured."""
+    if not _is_number(value):
+        return "–"
+    return f"{value:.4g} ± {error:.2g}" if _is_number(error) else f"{value:.4g}"
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not pd.isna(value)

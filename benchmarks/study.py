@@ -11,9 +11,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.front import hypervolume
-from analysis.load import UNTOUCHED, Study, StudyError, load_study
+from analysis.load import Study, StudyError, load_study
 from analysis.table import rows
 from benchmarks.table import Result
+from tuning.baseline import UNTOUCHED
 
 FAMILY = ("siss", "siss_no_is")
 

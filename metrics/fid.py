@@ -69,6 +69,10 @@ class GaussianStatistics:
             raise ValueError("statistics need at least one image, but got none: check the folder of real images")
         return cls(mean, scatter / (count - 1) if count > 1 else torch.full_like(scatter, math.nan), count)
 
+    def distance(self, other: GaussianStatistics) -> float:
+        """``frechet_distance`` of the two Gaussians; NaN for the statistics of a single image."""
+        return frechet_distance(self.mean, self.covariance, other.mean, other.covariance)
+
     @cached_property
     def root(self) -> Tensor:
         """The symmetric square root of the covariance, (D, D) float64."""
@@ -143,7 +147,7 @@ class FrechetInceptionDistance(Metric):
         features = evidence.sample_features.to(torch.float64)
         real = evidence.subject.real_statistics
         samples = GaussianStatistics.of(features)
-        value = frechet_distance(samples.mean, samples.covariance, real.mean, real.covariance)
+        value = samples.distance(real)
         if math.isnan(value):
             return Measurement(math.nan, math.nan, samples.count)
         counts = bootstrap_counts(samples.count, NUM_REPLICATES, evidence.generator("bootstrap", self.name))

@@ -38,10 +38,11 @@ from assets_lib.images import (  # noqa: E402
     load_unseen_digits,
     write_images,
 )
-from assets_lib.measurement import measure, save_grid  # noqa: E402
+from assets_lib.measurement import measure  # noqa: E402
 from assets_lib.report import write_readme  # noqa: E402
 
 from metrics.encoders import CopyDescriptor, DigitClassifier, Encoder, load_encoder, save_encoder  # noqa: E402
+from trainable.pictures import save_grid  # noqa: E402
 
 logger = logging.getLogger("build_assets")
 
@@ -91,9 +92,9 @@ def build_descriptor(settings: Settings) -> None:
     digits, labels = load_digits(settings.files)
     fashion, kinds = load_fashion_without_tshirt(settings.cache)
     descriptor = train_descriptor(torch.cat((digits, fashion)), torch.cat((labels, kinds + 10)), seed=settings.seed)
-    for name in ("digits", "tshirts"):
+    for name in ("digits", "images"):
         reached = copy_auc(descriptor, load_unseen(settings.files, name))
-        logger.info("AUC of copies against other unseen %s: %.4f", name, reached)
+        logger.info("AUC of copies against other unseen images (%s): %.4f", name, reached)
     save_encoder(descriptor, settings.files.descriptor)
 
 
@@ -112,7 +113,7 @@ def measure_all(settings: Settings) -> None:
         held_out=load_held_out(files, settings.cache),
         unseen=load_unseen_digits(files),
         training=images["digits"][: settings.num_samples],
-        tshirts=load_unseen(files, "tshirts"),
+        tshirts=load_unseen(files, "images"),
         tshirt=images["tshirt"],
     )
     measured = {}
@@ -120,7 +121,7 @@ def measure_all(settings: Settings) -> None:
         unet = DDPMPipeline.from_pretrained(files.pipeline(name)).unet.eval()
         measured[name], samples = measure(unet, classifier, descriptor, images, settings.num_samples)
         logger.info("%s: %s", name, measured[name])
-        save_grid(samples[:256], settings.docs / "images" / f"{name}_samples.png")
+        save_grid(samples[:256], settings.docs / "images" / f"{name}_samples.png", columns=16)
     write_readme(files.root.parent / "README.md", files.root, measured["base"], measured["retrained"], quality, unet)
 
 

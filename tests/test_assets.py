@@ -47,4 +47,4 @@ def test_unseen_digits_are_not_among_the_training_digits() -> None:
         assert seen["images"].shape == (10_000, 28, 28)
         assert {image.tobytes() for image in seen["images"]}.isdisjoint(image.tobytes() for image in unseen["digits"])
         assert len(unseen["digits"]) == len(unseen["digit_labels"]) == 512
-        assert len(unseen["tshirts"]) == 256
+        assert len(unseen["images"]) == 256

@@ -78,6 +78,18 @@ def test_the_front_is_remeasured_feasible_and_loads_as_a_plain_pipeline(finished
     assert checkpoints == {Path(path).name for path in study.front["checkpoint"]}
 
 
+def test_bounds_refer_to_the_untouched_model_measured_alike(finished):
+    """Reports and front are judged by two measurements of the untouched model: FID depends on counts and seeds."""
+    study = load_study(root(finished))
+    searched, full = (study.baseline.values(name)["fid"] for name in ("untouched_search", "untouched"))
+    assert searched != full
+    assert ((study.reports["fid"] <= 3 * searched) == study.reports["feasible"]).all()
+    excess = (study.reports["fid"] / (3 * searched) - 1).clip(lower=0)
+    assert study.reports["violation"].tolist() == pytest.approx(excess.tolist())
+    assert (study.front["fid"] <= 3 * full).all()
+    assert not study.reports["feasible"].all(), "a study in which nothing is infeasible cannot tell"
+
+
 def test_every_promised_file_is_there(finished):
     for name in ("study.yaml", "baseline.json", "report.html", "optuna.journal", "timing.json", "images/front.png"):
         assert (root(finished) / name).stat().st_size > 0, name

@@ -5,8 +5,32 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
+
 from metrics.subject import Fidelity
-from trainable.workloads.workload import Prepared, WorkloadSettings
+from trainable.workloads import WORKLOADS
+from trainable.workloads.workload import Prepared, Workload, WorkloadSettings
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a worker opens: a workload, its settings, and the torch threads that it may use.
+
+    Attributes:
+        workload: name in WORKLOADS or package.module:Class.
+        settings: where model, images and encoders are.
+        num_threads: torch threads of the worker.
+    """
+
+    workload: str
+    settings: WorkloadSettings
+    num_threads: int = 1
+
+    def open(self) -> Workload:
+        """The workload in this process, on its GPU where it has one."""
+        torch.set_num_threads(self.num_threads)
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        return WORKLOADS[self.workload](self.settings, device)
 
 
 @dataclass(frozen=True)
@@ -29,17 +53,15 @@ class TrialPlan:
     """Everything about a trial but its own hyper-parameters.
 
     Attributes:
-        workload: name in WORKLOADS or package.module:Class.
+        source: the workload.
         metrics: names in METRICS, the columns of every report.
         evaluation_seed: of all noise in evaluation, the same for every trial and report, so that they compare in pairs.
         candidates: directory for the weights behind each report; None keeps none.
         images: directory for pictures; None draws none.
         log_forget_images: whether forget images and what is made of them may be drawn.
-        num_threads: torch threads of a worker.
     """
 
-    workload: str
-    workload_settings: WorkloadSettings
+    source: Source
     training: TrainingSettings
     fidelity: Fidelity
     metrics: tuple[str, ...]
@@ -48,4 +70,3 @@ class TrialPlan:
     candidates: Path | None = None
     images: Path | None = None
     log_forget_images: bool = False
-    num_threads: int = 1

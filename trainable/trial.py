@@ -20,7 +20,6 @@ from trainable.methods import METHODS
 from trainable.methods.method import Method
 from trainable.pictures import draw
 from trainable.plan import TrialPlan
-from trainable.workloads import WORKLOADS
 
 #: Keys of a trial's configuration that are not hyper-parameters of its method.
 RESERVED = ("trial_id", "method", "seed", "repeat")
@@ -32,14 +31,12 @@ class TrialRunner:
 
     Args:
         plan: what the trials have in common.
-        device: where to run.
     """
 
-    def __init__(self, plan: TrialPlan, device: torch.device) -> None:
+    def __init__(self, plan: TrialPlan) -> None:
         self.plan = plan
-        self.device = device
-        self.workload = WORKLOADS[plan.workload](plan.workload_settings, device)
-        self.denoiser = self.workload.load(plan.workload_settings.model)
+        self.workload = plan.source.open()
+        self.denoiser = self.workload.load(plan.source.settings.model)
         self.subject = self.workload.subject(plan.prepared)
         self._untouched = {name: value.clone() for name, value in self.denoiser.network.state_dict().items()}
 
@@ -114,7 +111,7 @@ class TrialRunner:
         try:
             # AdamW's first steps have the size of the learning rate whatever the gradient; a warm-up keeps them small.
             warmup = min(1.0, (step + 1) / max(1, training.warmup_steps))
-            stats = self.tuner.step(batches, stream(seed, "method", step, device=self.device), warmup=warmup)
+            stats = self.tuner.step(batches, stream(seed, "method", step, device=self.workload.device), warmup=warmup)
         except NonFiniteGradientError as error:
             raise TrialFailure("diverged", f"at step {step}: {error}; lower learning_rate or scaling_norm") from error
         self.optimiser_step += 1

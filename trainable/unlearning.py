@@ -6,7 +6,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import torch
 from ray.tune import Trainable
 
 from trainable.checkpoint import load_state, save_state
@@ -18,9 +17,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
     """Runs trials of a study; the plan comes by ``tune.with_parameters``, the configuration from the searcher."""
 
     def setup(self, config: dict[str, Any], plan: TrialPlan) -> None:
-        torch.set_num_threads(max(1, plan.num_threads))
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._runner = TrialRunner(plan, device)
+        self._runner = TrialRunner(plan)
         self._runner.start(config)
 
     def step(self) -> dict[str, Any]:
@@ -31,7 +28,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
         save_state(Path(checkpoint_dir), self._runner.state())
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        self._runner.restore(load_state(Path(checkpoint_dir), self._runner.device))
+        self._runner.restore(load_state(Path(checkpoint_dir), self._runner.workload.device))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial without loading model and data again."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tuning.baseline import Baseline
+from tuning.baseline import RETRAINED, UNTOUCHED, Baseline
 from tuning.files import StudyFiles
 from tuning.schema import StudyConfig, dump
 
@@ -27,7 +27,7 @@ _IRRELEVANT = frozenset(
      "adam_betas", "weight_decay", "warmup_steps", "max_grad_norm", "max_degenerate_steps", "max_concurrent_trials",
      "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", *_PATHS}
 )  # fmt: skip
-_CODE = ("diffusion", "metrics", "trainable", "tuning/baseline.py")
+_CODE = ("diffusion", "metrics", "trainable", "tuning/measuring.py")
 _PROJECT = Path(__file__).resolve().parent.parent
 
 
@@ -60,7 +60,7 @@ def keep(config: StudyConfig, key: str, baseline: Baseline, files: StudyFiles) -
     """Keep a baseline for later studies in the same storage path."""
     kept = config.local_storage / DIRECTORY / key
     kept.mkdir(parents=True, exist_ok=True)
-    for model in ("untouched", "retrained"):
+    for model in (UNTOUCHED, RETRAINED):
         for picture in files.images.glob(f"{model}-*.png"):
             shutil.copyfile(picture, kept / picture.name)
     baseline.save(kept / _FILE)  # last: it is what makes the entry count

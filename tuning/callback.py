@@ -16,6 +16,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from analysis.table import rows
 from trainable.failure import failure_reason
 from tuning.live_front import live_front
 from tuning.outcome import Goals, Outcome
@@ -107,8 +108,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
                 self._tracker.log_image(report["trial_id"], name, Path(path))
         if self._records.add_report(report) and self._view:
             front = live_front(self._records.reports_frame(), self._goals)
-            rows = [{str(key): value for key, value in row.items()} for row in front.members.to_dict("records")]
-            self._view.front(rows, front.hypervolume)
+            self._view.front(rows(front.members), front.hypervolume)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ran to its end or was stopped by the scheduler, unless the searcher takes it as failed."""

@@ -16,15 +16,13 @@ from typing import Any
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
 from tuning import image_checks, paths
+from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
 from tuning.schema import is_remote
 from tuning.space_checks import enqueue_problems, fix_problems
 
 Check = Callable[..., list[Problem]]
-_KNOWN_IDEALS = frozenset({"sscd"})
-_UNSEEN_IDEAL = "nll"
-"""Metrics whose ideal is known without a retrained model, and the one that unseen images give."""
 _URL_FIELDS = ("storage_path", "mlflow_tracking_uri", "optuna_storage", "address")
 
 
@@ -102,6 +100,13 @@ def _rungs(rungs: Sequence[int]) -> list[Problem]:
     return [Problem("rungs must rise strictly", ", ".join(map(str, rungs)), "write for instance 10, 20, 40")]
 
 
+def _denoising_steps(injection_timestep: int, num_denoising_steps: int) -> list[Problem]:
+    if num_denoising_steps <= injection_timestep:
+        return []
+    rule = "num_denoising_steps must be at most injection_timestep, since each step ends at an earlier timestep"
+    return [Problem(rule, f"{num_denoising_steps} and {injection_timestep}", "lower num_denoising_steps")]
+
+
 def _final(name: str, trial: int, final: int) -> list[Problem]:
     if final >= trial:
         return []
@@ -149,20 +154,20 @@ def _ideal(
     """Whether the hypervolume has an ideal point: see ``baseline.Baseline.ideal``."""
     if retrained_model is not None:
         return []
-    known = _KNOWN_IDEALS | ({_UNSEEN_IDEAL} if unseen is not None else set())
+    known = {*KNOWN_IDEAL, *([UNSEEN_IDEAL] if unseen is not None else [])}
     registry = metric_registry()
     lacking = [o for o in objectives if o.metric not in known and (o.metric in registry or ":" in o.metric)]
     if not lacking:
         return []
     rule = "an objective other than sscd needs an ideal, the value of a retrained_model or, for nll, of unseen images"
     given = [f"{', '.join(map(str, lacking))} without retrained_model"]
-    given += ["or unseen images"] if any(o.metric == _UNSEEN_IDEAL for o in lacking) else []
+    given += ["or unseen images"] if any(o.metric == UNSEEN_IDEAL for o in lacking) else []
     if dropped:
         names, flags = " and ".join(dropped), " and ".join(dict.fromkeys(dropped.values()))
         verb = "belong" if len(dropped) > 1 else "belongs"
         given.append(f"({names} of the study file {verb} to what {flags} replaced)")
     remedies = ["--retrained-model, the same model trained without the forget images"]
-    if all(o.metric == _UNSEEN_IDEAL for o in lacking):
+    if all(o.metric == UNSEEN_IDEAL for o in lacking):
         remedies.append("--unseen, an .npz of images like the forget image that the model never saw")
     return [Problem(rule, " ".join(given), f"give {', or '.join(remedies)}; or leave out the objective")]
 
@@ -195,6 +200,7 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
     (("rungs",), _rungs),
+    (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
     *(_for_field(_url, field) for field in _URL_FIELDS),
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from rich.table import Table
 from rich.text import Text
+
+from analysis.table import with_error
 
 STDERR: Final = "_stderr"
 
@@ -21,7 +22,7 @@ def front_table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], *, ma
         table.add_column(metric, justify="right", no_wrap=True)
     for index, row in enumerate(rows):
         identity = ("→" if index == marked else "", str(row["trial_id"]), str(row["method"]), str(int(row["step"])))
-        cells = [_value(row, metric) for metric in metrics]
+        cells = [with_error(row.get(metric), row.get(metric + STDERR)) for metric in metrics]
         table.add_row(*map(Text, (*identity, *cells)), style="bold" if index == marked else None)
     return table
 
@@ -29,11 +30,3 @@ def front_table(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str], *, ma
 def measured(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     """The metrics of reports, in their order: what comes with a standard error."""
     return [name.removesuffix(STDERR) for name in (rows[0] if rows else {}) if name.endswith(STDERR)]
-
-
-def _value(row: Mapping[str, Any], metric: str) -> str:
-    value, stderr = row.get(metric), row.get(metric + STDERR)
-    if not isinstance(value, (int, float)) or math.isnan(value):
-        return "–"
-    known = isinstance(stderr, (int, float)) and math.isfinite(stderr)
-    return f"{value:.3g} ± {stderr:.1g}" if known else f"{value:.3g}"

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import moocore
 import numpy as np
+import pandas as pd
 
+from analysis.hypervolume import hypervolume
 from tuning.constraints import bound_value, excess
 from tuning.goals import Constraint, Objective
 
@@ -178,8 +179,4 @@ def _violation(report: Report, goals: Goals) -> float:
 
 def _hypervolume(reports: Sequence[Report], goals: Goals) -> float:
     """Share of the box between untouched model and ideal that ``reports`` dominate, in [0, 1]."""
-    reference = np.array([goals.baseline[o.metric] for o in goals.objectives], dtype=float)
-    ideal = np.array([goals.ideal[o.metric] for o in goals.objectives], dtype=float)
-    values = np.array([goals.values(report) for report in reports], dtype=float)
-    towards_ideal = np.clip((reference - values) / (reference - ideal), 0.0, 1.0)
-    return float(moocore.hypervolume(1.0 - towards_ideal, ref=np.ones(len(reference))))
+    return hypervolume(pd.DataFrame(reports), goals.objectives, goals.baseline, goals.ideal)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tuning.baseline import Baseline
+from tuning.baseline import RETRAINED, Baseline
 from tuning.files import StudyFiles
 from tuning.outcome import Goals
 from tuning.records import Records
@@ -81,6 +81,5 @@ def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Trac
     )
     tracker.start_study(dump(config), files.study)
     tracker.log_baseline(baseline.reference)
-    if baseline.retrained is not None:
-        tracker.log_baseline(baseline.ideal, "retrained")
+    tracker.log_baseline(baseline.values(RETRAINED), RETRAINED)
     return tracker

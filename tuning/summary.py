@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
+from analysis.table import rows
 from tuning.front_table import front_table
 from tuning.problems import redact
 
@@ -25,17 +26,17 @@ def final_summary(console: Console, result: StudyResult, config: StudyConfig) ->
         result: what the study came to.
         config: its configuration.
     """
-    rows = [{str(key): value for key, value in row.items()} for row in result.front.to_dict("records")]
+    members = rows(result.front)
     position = None if result.recommendation is None else result.recommendation.position
     console.print()
-    if rows:
+    if members:
         goals = [o.metric for o in config.objectives] + [c.metric for c in config.constraints]
         _line(console, f"Front of {config.name}, re-measured; hypervolume {result.hypervolume:.3f}")
-        console.print(front_table(rows, list(dict.fromkeys(goals)), marked=position))
+        console.print(front_table(members, list(dict.fromkeys(goals)), marked=position))
     else:
         _line(console, f"The front of {config.name} is empty: no candidate keeps every bound when measured again.")
     if result.recommendation is not None:
-        _recommendation(console, result, None if position is None else rows[position])
+        _recommendation(console, result, None if position is None else members[position])
     _files(console, result)
     _line(console, f"Runs:         {mlflow_line(result.tracking_uri)}")
 

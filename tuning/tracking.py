@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import pandas as pd
 
+from analysis.table import rows
 from tuning.files import StudyFiles, csv_text, write_text_atomic
 from tuning.records import TrialState
 from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write
@@ -123,11 +124,11 @@ class Tracker:
             picture: image file.
             report: HTML file.
         """
-        table = csv_text([str(name) for name in front.columns], _rows(front), header=True)
+        table = csv_text([str(name) for name in front.columns], rows(front), header=True)
         artifacts = {str(path): "front" for path in (picture, report) if path is not None}
         self._write(Write(STUDY_RUN, texts={"front/front.csv": table}, artifacts=artifacts))
         members = set(front["trial_id"])
-        for row in _rows(ranks):
+        for row in rows(ranks):
             summaries = {
                 "pareto_rank": float(row["pareto_rank"]),
                 "best_step": float(row["step"]),
@@ -202,10 +203,6 @@ def _study_id(path: Path) -> str:
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in values.items() if isinstance(value, Real)}
-
-
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _brief(error: Exception) -> str:

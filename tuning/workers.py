@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from diffusion.rng import derive_seed
-from tuning.baseline import Baseline, as_record, calibrate, measure_model, measure_unseen, prepare
+from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, Measured
 from tuning.files import StudyFiles
+from tuning.measuring import calibrate, measure_model, measure_unseen, prepare
 from tuning.schema import StudyConfig
 
 if TYPE_CHECKING:
@@ -67,23 +68,19 @@ class Workers:
     def prepare(self) -> None:
         """Statistics of the retain images and the forget images' neighbours."""
         from metrics.subject import Fidelity
-        from trainable.plan import TrainingSettings, TrialPlan
+        from trainable.plan import Source, TrainingSettings, TrialPlan
         from trainable.unlearning import threads_for
         from trainable.workloads.workload import WorkloadSettings
 
-        config, seed = self._config, self._config.seed
-        shared: dict[str, Any] = {
-            "workload": config.workload,
-            "workload_settings": _select(WorkloadSettings, config),
-            "num_threads": threads_for(config.cpus_per_trial),
-        }
-        [(prepared, self._labels)] = self._run("prepare images", [(prepare, (shared,), {})])
+        config = self._config
+        source = Source(config.workload, _select(WorkloadSettings, config), threads_for(config.cpus_per_trial))
+        [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source,), {})])
         self._plan = TrialPlan(
-            **shared,
+            source=source,
             training=_select(TrainingSettings, config),
             fidelity=Fidelity(**config.trial_fidelity),
             metrics=config.metrics,
-            evaluation_seed=derive_seed(seed, "evaluation"),
+            evaluation_seed=derive_seed(config.seed, "evaluation"),
             prepared=prepared,
             candidates=self._files.candidates,
             images=self._files.images,
@@ -95,23 +92,22 @@ class Workers:
         config, plan = self._config, self.plan
         full, seed = _final_fidelity(config), derive_seed(config.seed, "final")
         # What the untouched model generates may be the forget image itself.
-        picture = {"picture": "untouched"} if config.log_forget_images else {}
+        picture = {"picture": UNTOUCHED} if config.log_forget_images else {}
         tasks: dict[str, Task] = {
-            "untouched": (measure_model, (plan, config.model, full, seed), picture),
-            "untouched_search": (measure_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
-            "calibration": (calibrate, (plan, derive_seed(config.seed, "calibration")), {}),
+            UNTOUCHED: (measure_model, (plan, config.model, full, seed), picture),
+            UNTOUCHED_SEARCH: (measure_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
         }
         if config.retrained_model:
-            tasks["retrained"] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": "retrained"})
+            tasks[RETRAINED] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": RETRAINED})
         elif config.unseen:
-            tasks["unseen"] = (measure_unseen, (plan, config.unseen, full, seed), {})
-        results = dict(zip(tasks, self._run("measure baseline", list(tasks.values())), strict=True))
-        calibration = results.pop("calibration")
-        return Baseline(
-            **{name: as_record(measured) for name, measured in results.items()},
-            calibration=calibration,
-            labels=self._labels,
-        )
+            tasks[UNSEEN] = (measure_unseen, (plan, config.unseen, full, seed), {})
+        calibration: Task = (calibrate, (plan, derive_seed(config.seed, "calibration")), {})
+        norms, *measured = self._run("measure baseline", [calibration, *tasks.values()])
+        models = {
+            model: {name: Measured(m.value, m.stderr, m.num_samples) for name, m in measurements.items()}
+            for model, measurements in zip(tasks, measured, strict=True)
+        }
+        return Baseline(models, norms, self._labels)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[Mapping[str, float]]:
         """Reports' columns of candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""

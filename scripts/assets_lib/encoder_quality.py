@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from assets_lib.augmentations import copy_edit
-from assets_lib.estimate import Estimate, frechet_distance
+from assets_lib.estimate import Estimate
 from assets_lib.images import in_random_order
 from metrics.encoders import CopyDescriptor, DigitClassifier
+from metrics.fid import GaussianStatistics
 
 NOISE_LEVELS = (0.1, 0.2, 0.4)
 
@@ -84,7 +85,9 @@ def measure_encoders(
         num_held_out=len(held_out[0]),
         accuracy_unseen=accuracy(classifier, *unseen),
         confidence=Estimate.of(classifier(fresh).softmax(dim=1).amax(dim=1)),
-        frechet=frechet_distance(classifier.features(fresh), classifier.features(training)),
+        frechet=GaussianStatistics.of(classifier.features(fresh)).distance(
+            GaussianStatistics.of(classifier.features(training))
+        ),
         auc=copy_auc(descriptor, torch.cat((unseen[0], tshirts))),
         auc_digits=copy_auc(descriptor, unseen[0]),
         auc_tshirts=copy_auc(descriptor, tshirts),

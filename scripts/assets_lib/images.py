@@ -79,7 +79,7 @@ def load_unseen_digits(files: AssetFiles) -> tuple[Tensor, Tensor]:
 
 
 def load_unseen(files: AssetFiles, name: str) -> Tensor:
-    """`name` "digits" (512, 1, 28, 28) or "tshirts" (256, 1, 28, 28), in [-1, 1]."""
+    """`name` "digits" (512, 1, 28, 28) or "images", the T-shirts (256, 1, 28, 28), in [-1, 1]."""
     with np.load(files.unseen) as arrays:
         return to_tensor(arrays[name])
 
@@ -121,5 +121,5 @@ def write_images(files: AssetFiles, cache: Path) -> None:
     tshirts = other[other_labels == TSHIRT_CLASS][:NUM_UNSEEN_TSHIRTS]
     files.root.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(files.digits, images=images, labels=labels)
-    np.savez_compressed(files.unseen, digits=unseen[spread], digit_labels=unseen_labels[spread], tshirts=tshirts)
+    np.savez_compressed(files.unseen, digits=unseen[spread], digit_labels=unseen_labels[spread], images=tshirts)
     Image.fromarray(fashion[FORGET_INDEX]).save(files.tshirt, optimize=True)

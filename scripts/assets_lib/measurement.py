@@ -6,25 +6,22 @@ both models.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import UNet2DModel
-from PIL import Image
 from torch import Tensor
 
 from assets_lib.diffusion_training import build_scheduler
-from assets_lib.estimate import Estimate, frechet_distance
+from assets_lib.estimate import Estimate
 from diffusion.denoiser import Denoiser, as_denoiser
 from diffusion.sampling import generate, inject_and_denoise
 from metrics.encoders import CopyDescriptor, DigitClassifier
+from metrics.fid import GaussianStatistics
 from metrics.likelihood import negative_log_likelihood
+from metrics.regeneration_rate import REGENERATION_RADIUS, pixel_distances
 
-TSHIRT_RADIUS = 10.0  # pixel L2 on the [0, 1] scale within which a sample counts as the T-shirt
 INJECTION_TIMESTEPS = (250, 400, 500, 600, 700, 800)
 NUM_SAMPLING_STEPS = 20
 NUM_DENOISING_STEPS = 10
@@ -58,11 +55,6 @@ def sample(unet: UNet2DModel, count: int) -> Tensor:
     """Images (count, 1, 28, 28) in [-1, 1] from pure noise."""
     noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(10))
     return generate(denoiser_of(unet), noise, num_steps=NUM_SAMPLING_STEPS)
-
-
-def distances(images: Tensor, target: Tensor) -> Tensor:
-    """Pixel L2 (B,) to the target image, on the [0, 1] scale."""
-    return (images - target).square().sum(dim=(1, 2, 3)).sqrt() / 2.0
 
 
 def injection(unet: UNet2DModel, descriptor: CopyDescriptor, tshirt: Tensor, timestep: int) -> Estimate:
@@ -105,8 +97,8 @@ def measure(
 ) -> tuple[Measured, Tensor]:
     """All figures of one model, and the samples they were taken on; `images`: "digits", "unseen", "tshirt"."""
     samples = sample(unet, count)
-    apart = distances(samples, images["tshirt"])
-    digits = samples[apart >= TSHIRT_RADIUS]
+    apart = pixel_distances(samples, images["tshirt"])[:, 0]
+    digits = samples[apart >= REGENERATION_RADIUS]
     chances = classifier(digits).softmax(dim=1)
     share = torch.bincount(chances.argmax(dim=1), minlength=10).double() / len(digits)
     measured = Measured(
@@ -115,7 +107,9 @@ def measure(
         nearest=apart.min().item(),
         confidence=Estimate.of(chances.amax(dim=1)),
         class_entropy=-(share[share > 0] * share[share > 0].log2()).sum().item(),
-        frechet=frechet_distance(classifier.features(digits), classifier.features(images["digits"][:count])),
+        frechet=GaussianStatistics.of(classifier.features(digits)).distance(
+            GaussianStatistics.of(classifier.features(images["digits"][:count]))
+        ),
         loss={name: denoising_loss(unet, group) for name, group in images.items()},
         injection={t: injection(unet, descriptor, images["tshirt"], t) for t in INJECTION_TIMESTEPS},
         tshirt_nll=likelihood(unet, images["tshirt"], num_probes=16),
@@ -123,14 +117,3 @@ def measure(
         unseen_nll=likelihood(unet, images["unseen"][:64], num_probes=1),
     )
     return measured, samples
-
-
-def save_grid(images: Tensor, path: Path, *, columns: int = 16, zoom: int = 2) -> None:
-    """The images (N, 1, 28, 28) in [-1, 1] as one greyscale PNG, row by row, 2 pixels apart."""
-    rows = math.ceil(len(images) / columns)
-    sheet = np.full((rows * 30 + 2, columns * 30 + 2), 64, dtype=np.uint8)
-    for index, image in enumerate(images[:, 0].add(1).mul(127.5).round().byte().numpy()):
-        top, left = index // columns * 30 + 2, index % columns * 30 + 2
-        sheet[top : top + 28, left : left + 28] = image
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(sheet.repeat(zoom, 0).repeat(zoom, 1)).save(path, optimize=True)

@@ -11,8 +11,8 @@ from diffusers import UNet2DModel
 
 from assets_lib.diffusion_training import TrainingConfig
 from assets_lib.encoder_quality import EncoderQuality
-from assets_lib.estimate import wilson_interval
 from assets_lib.measurement import INJECTION_TIMESTEPS, Measured
+from metrics.regeneration_rate import wilson_interval
 
 TEMPLATE = Path(__file__).with_name("readme_template.md")
 

@@ -37,7 +37,7 @@ def unseen() -> dict[str, Tensor]:
     """Digits and T-shirts of the test splits, which no embedded network was trained on."""
     with np.load(ASSETS / "unseen.npz") as arrays:
         labels = torch.from_numpy(arrays["digit_labels"].astype(np.int64))
-        return {"digits": to_tensor(arrays["digits"]), "labels": labels, "tshirts": to_tensor(arrays["tshirts"])}
+        return {"digits": to_tensor(arrays["digits"]), "labels": labels, "tshirts": to_tensor(arrays["images"])}
 
 
 @pytest.fixture(scope="module")

@@ -79,3 +79,9 @@ def test_one_nan_pixel_is_not_a_forgotten_image() -> None:
     assert measured.interval is not None
     assert all(map(math.isnan, measured.interval))
     assert not regenerated(samples, samples[2:3]).any()
+
+
+def test_wilson_interval_of_no_success_in_128_reaches_three_percent() -> None:
+    low, high = wilson_interval(0, 128)
+    assert low == 0.0
+    assert high == pytest.approx(0.0291, abs=1e-4)

@@ -11,7 +11,6 @@ import torch
 sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
 from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch, learning_rate
-from assets_lib.estimate import wilson_interval
 
 CONFIG = TrainingConfig(steps=4, batch_size=2, warmup_steps=1, save_every=2)
 
@@ -73,9 +72,3 @@ def test_learning_rate_warms_up_decays_and_ends_at_zero() -> None:
     assert peak == pytest.approx(config.warmup_steps, abs=1)
     assert all(later < earlier for earlier, later in zip(rates[peak + 1 :], rates[peak + 2 :], strict=False))
     assert rates[-1] == pytest.approx(0.0, abs=1e-12)
-
-
-def test_wilson_interval_of_no_success_in_128_reaches_three_percent() -> None:
-    low, high = wilson_interval(0, 128)
-    assert low == 0.0
-    assert high == pytest.approx(0.0291, abs=1e-4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from metrics.subject import Fidelity
-from trainable.plan import TrainingSettings, TrialPlan
+from trainable.plan import Source, TrainingSettings, TrialPlan
 from trainable.testing import TinyWorkload, write_tiny_study
 from trainable.workloads.workload import WorkloadSettings
 
@@ -24,8 +24,7 @@ def plan(tmp_path_factory):
     )
     workload = TinyWorkload(settings, torch.device("cpu"))
     return TrialPlan(
-        workload="trainable.testing:TinyWorkload",
-        workload_settings=settings,
+        source=Source("trainable.testing:TinyWorkload", settings),
         training=TrainingSettings((2, 4), 8, 1, 3e-4, (0.95, 0.999), 1e-6, 1.0, 3),
         fidelity=Fidelity(24, 4, 8, 3, 500, 2, 16, 4, 32),
         metrics=("sscd", "nll", "fid", "inception_score", "regeneration_rate", "membership_loss"),

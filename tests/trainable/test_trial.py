@@ -15,7 +15,7 @@ CLOCK = ("training_seconds", "evaluation_seconds", "peak_memory_gb")
 
 @pytest.fixture(scope="module")
 def runner(plan):
-    return TrialRunner(plan, torch.device("cpu"))
+    return TrialRunner(plan)
 
 
 def without_clock(report):
@@ -57,7 +57,7 @@ def test_resume_equals_uninterrupted(runner, plan, tmp_path):
     runner.advance()
     save_state(tmp_path, runner.state())
 
-    other = TrialRunner(plan, torch.device("cpu"))
+    other = TrialRunner(plan)
     other.start(SISS)
     other.restore(load_state(tmp_path, torch.device("cpu")))
     assert without_clock(other.advance()) == whole[-1]
@@ -66,7 +66,7 @@ def test_resume_equals_uninterrupted(runner, plan, tmp_path):
 
 def test_the_learning_rate_warms_up_by_step(plan):
     training = dataclasses.replace(plan.training, warmup_steps=4)
-    warm = TrialRunner(dataclasses.replace(plan, training=training), torch.device("cpu"))
+    warm = TrialRunner(dataclasses.replace(plan, training=training))
     warm.start(SISS)
     rates = []
     for _ in range(6):
@@ -101,7 +101,7 @@ def test_divergence_ends_the_trial_with_intact_weights(runner):
 
 def test_steps_without_forget_gradient_end_the_trial(plan, monkeypatch):
     """With lambd = 0 and images far apart every weight of the forget term is exactly zero."""
-    runner = TrialRunner(plan, torch.device("cpu"))
+    runner = TrialRunner(plan)
     batch_of = runner.workload.batch
 
     def low_noise(seed, step, index, size):
@@ -118,7 +118,7 @@ def test_steps_without_forget_gradient_end_the_trial(plan, monkeypatch):
 def test_the_trial_forgets(runner, plan):
     """SISS moves the likelihood of the forget image away from the memorised one."""
     training = dataclasses.replace(plan.training, rungs=(12,), learning_rate=1e-3)
-    strong = TrialRunner(dataclasses.replace(plan, training=training), torch.device("cpu"))
+    strong = TrialRunner(dataclasses.replace(plan, training=training))
     [siss] = run(strong, SISS)
     [naive] = run(strong, {"trial_id": "00005", "method": "naive_deletion", "seed": 11, "repeat": 0})
     assert siss["nll"] > naive["nll"] + 3 * (siss["nll_stderr"] ** 2 + naive["nll_stderr"] ** 2) ** 0.5

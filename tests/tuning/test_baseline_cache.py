@@ -3,14 +3,13 @@
 import pytest
 
 from trainable.testing import write_tiny_study
-from tuning.baseline import Baseline
+from tuning.baseline import Baseline, Measured
 from tuning.baseline_cache import content_key, keep, recall
 from tuning.config import load_config
 from tuning.files import StudyFiles
 
 BASELINE = Baseline(
-    untouched={"nll": {"value": 3.0, "stderr": 0.1, "num_samples": 4}},
-    untouched_search={"nll": {"value": 3.1, "stderr": 0.2, "num_samples": 2}},
+    {"untouched": {"nll": Measured(3.0, 0.1, 4)}, "untouched_search": {"nll": Measured(3.1, 0.2, 2)}},
     calibration={"retain_gradient_norm": 50.0, "forget_gradient_norm": 170.0},
     labels={"fid": "FID (random features)"},
 )

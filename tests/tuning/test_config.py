@@ -166,6 +166,7 @@ class TestBadInput:
             (["--enqueue", "{method"], "YAML", "--enqueue", "repair"),
             (["--rungs", "10", "10", "20"], "rise strictly", "10, 10, 20", "10, 20, 40"),
             (["--rungs", "0"], "rungs (0): input should be greater than or equal to 1", "0", "rising"),
+            (["--injection-timestep", "4"], "at most injection_timestep", "8 and 4", "lower num_denoising_steps"),
             (["--num-trials", "0"], "num_trials", "0", "trials of the study"),
             (["--num-trials", "many"], "num_trials", "many", "trials of the study"),
             (["--num-trials"], "one value", "none", "quote"),

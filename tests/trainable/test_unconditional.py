@@ -1,0 +1,84 @@
+"""The unconditional workload: what it trains on, what it leaves out, what it refuses, what it writes."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMPipeline
+from PIL import Image
+
+from trainable.testing import NUM_RETAIN, TinyWorkload
+
+CPU = torch.device("cpu")
+
+
+def workload(plan, **changes):
+    return TinyWorkload(dataclasses.replace(plan.source.settings, **changes), CPU)
+
+
+def test_a_batch_is_a_function_of_its_arguments(plan):
+    first, again = (workload(plan).batch(7, 3, 0, 5) for _ in range(2))
+    for name in ("retain", "forget", "noise", "timesteps"):
+        assert torch.equal(getattr(first, name), getattr(again, name))
+    for other in (workload(plan).batch(*key, 5) for key in ((8, 3, 0), (7, 4, 0), (7, 3, 1))):
+        assert not torch.equal(other.noise, first.noise)
+        assert not torch.equal(other.timesteps, first.timesteps)
+    assert first.retain.shape == first.forget.shape == first.noise.shape == (5, 1, 8, 8)
+    assert first.retain.min() >= -1
+    assert first.retain.max() <= 1
+
+
+def test_timesteps_cover_the_whole_schedule(plan):
+    steps = workload(plan).batch(0, 0, 0, 4000).timesteps
+    assert steps.min() < 10
+    assert steps.max() > 989
+    assert abs(float(steps.float().mean()) - 499.5) < 5 * 288.7 / 4000**0.5
+
+
+def test_copies_of_the_forget_image_are_no_retain_images(plan, tmp_path):
+    with np.load(plan.source.settings.retain) as archive:
+        images = archive["images"]
+    forget = np.asarray(Image.open(plan.source.settings.forget[0]))
+    np.savez(tmp_path / "with_copies.npz", images=np.concatenate([images, forget[None], forget[None]]))
+    retain = workload(plan, retain=str(tmp_path / "with_copies.npz")).retain
+    assert len(retain) == NUM_RETAIN
+    assert not any(np.array_equal(image[0].numpy(), forget) for image in retain)
+    np.savez(tmp_path / "only_copies.npz", images=np.stack([forget, forget]))
+    with pytest.raises(ValueError, match="retain images besides the forget images"):
+        _ = workload(plan, retain=str(tmp_path / "only_copies.npz")).retain
+
+
+def test_a_folder_of_pictures_is_read_in_the_order_of_names(plan, tmp_path):
+    for name, value in (("b.png", 200), ("a.png", 100), ("note.txt", 0)):
+        if name.endswith("png"):
+            Image.new("RGB", (8, 8), (value, value, value)).save(tmp_path / name)
+        else:
+            (tmp_path / name).write_text("no picture")
+    retain = workload(plan, retain=str(tmp_path)).retain
+    assert retain[:, 0, 0, 0].tolist() == [100, 200]
+
+
+def test_a_picture_of_another_size_is_refused(plan, tmp_path):
+    Image.new("L", (9, 8)).save(tmp_path / "wide.png")
+    with pytest.raises(ValueError, match=r"8x8 \(height x width\).*8x9"):
+        _ = workload(plan, forget=(str(tmp_path / "wide.png"),)).forget
+
+
+def test_a_changed_model_is_written_as_a_pipeline_that_gives_the_same(plan, tmp_path):
+    subject = workload(plan)
+    denoiser = subject.load(plan.source.settings.model)
+    with torch.no_grad():
+        next(iter(denoiser.network.parameters())).add_(0.1)
+    subject.save_pipeline(denoiser.network, tmp_path / "pipeline")
+    read = DDPMPipeline.from_pretrained(tmp_path / "pipeline").unet
+    x, t = torch.randn(2, 1, 8, 8), torch.tensor([10, 700])
+    with torch.no_grad():
+        assert torch.equal(read(x, t).sample, denoiser.network.eval()(x, t).sample)
+    untouched = subject.load(plan.source.settings.model).network
+    assert not torch.equal(next(iter(untouched.parameters())), next(iter(denoiser.network.parameters())))
+
+
+def test_a_directory_that_is_no_pipeline_is_refused(plan, tmp_path):
+    with pytest.raises(ValueError, match="model must be a diffusers pipeline"):
+        workload(plan).load(str(tmp_path))
