@@ -53,8 +53,8 @@ def test_ranges() -> None:
     }
     assert ranges == {
         ("siss", "lambd"): (0.0, 1.0, False),
-        ("siss", "scaling_norm_ratio"): (0.005, 0.5, True),
-        ("siss_no_is", "scaling_norm_ratio"): (0.005, 0.5, True),
+        ("siss", "scaling_norm_ratio"): (0.02, 2.0, True),
+        ("siss_no_is", "scaling_norm_ratio"): (0.02, 2.0, True),
         ("erasediff", "eta"): (1e-4, 1e-1, True),
         ("neggrad", "superfactor"): (0.03, 3.0, True),
     }
@@ -107,7 +107,7 @@ def test_what_is_enqueued_comes_back_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"scaling_norm": 500.0}, r"0\.005 <= siss\.scaling_norm_ratio <= 0\.5 must hold, but got 2\.7"),
+        ({"scaling_norm": 500.0}, r"0\.02 <= siss\.scaling_norm_ratio <= 2\.0 must hold, but got 2\.7"),
         ({"lambd": -0.1}, r"0\.0 <= siss\.lambd <= 1\.0"),
         ({"eta": 0.1}, "must be among"),
     ],

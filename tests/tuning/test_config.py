@@ -70,7 +70,7 @@ class TestLayers:
         config, options = load("--num-trials", "3", "--time-budget", "90m", "--adam-betas", "0.5", "0.9", "--dry-run")
         assert (config.num_trials, config.time_budget, config.adam_betas) == (3, 5400.0, (0.5, 0.9))
         assert options == Options("study.yaml", resume=False, dry_run=True)
-        assert config.learning_rate == 1e-4, "YAML 1.1 would read 1e-4 as a text"
+        assert config.learning_rate == 5e-5, "YAML 1.1 would read 5e-5 as a text"
         assert config.methods == tuple(SEARCH_SPACES)
         assert config.objectives == (Objective("sscd", "minimize"), Objective("nll", "maximize"))
         assert config.constraints == (Constraint("fid", "<=", 1.2, True),)
