@@ -24,7 +24,8 @@ _FILE = "baseline.json"
 _PATHS = ("model", "retrained_model", "retain", "forget", "descriptor", "features", "classifier", "unseen")
 _IRRELEVANT = frozenset(
     {"name", "methods", "fix", "enqueue", "searcher", "num_trials", "time_budget", "repeats", "rungs", "learning_rate",
-     "adam_betas", "weight_decay", "warmup_steps", "max_grad_norm", "max_degenerate_steps", "max_concurrent_trials",
+     "adam_betas", "weight_decay", "warmup_steps", "max_grad_norm", "max_degenerate_steps",
+     "max_concurrent_trials", "num_confirmed",
      "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", *_PATHS}
 )  # fmt: skip
 _CODE = ("diffusion", "metrics", "trainable", "tuning/measuring.py")

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -15,36 +14,45 @@ from tuning.ranking import constrained_ranks
 #: (trial_id, step) pairs to what was measured of them: the columns of a report.
 Measure = Callable[[Sequence[tuple[str, int]]], Sequence[Mapping[str, float]]]
 
-_MAX_ROUNDS = 4
-
 
 def confirmed_front(
-    reports: pd.DataFrame, goals: Goals, reference: Mapping[str, float], measure: Measure
+    reports: pd.DataFrame, goals: Goals, reference: Mapping[str, float], measure: Measure, at_least: int = 1
 ) -> pd.DataFrame:
     """The front of re-measured candidates: feasible and non-dominated by values that the search did not choose by.
 
-    The front of the search is re-measured first. Where nothing of it stays feasible, the next ranks follow.
+    Feasible candidates are re-measured rank by rank, the front of the search first, until ``at_least`` are and one of
+    them is still feasible. What is one rank behind by noisy values may well be ahead by better ones.
 
     Args:
         reports: all candidate reports of the study.
         goals: what they were judged by during the search.
         reference: metric → value of the untouched model, at the fidelity and on the seeds of ``measure``.
         measure: measures candidates afresh.
+        at_least: candidates to re-measure, where there are so many.
 
     Returns:
-        Rows of ``reports`` with the new values, those of the search as ``<metric>_search``, and the new verdict.
+        Rows of ``reports`` with the new values, those of the search as ``<metric>_search``, and the new verdict; sorted
+        by the first objective, best first. Empty where no candidate stays feasible.
     """
-    ranks = _feasible_ranks(reports, goals)
-    measured = pd.DataFrame()
-    for rank in range(min(_MAX_ROUNDS, int(ranks.max()) + 1 if len(ranks) else 0)):
-        chosen = reports[ranks == rank]
-        if chosen.empty:
-            break
+    measured = front = reports.head(0)
+    for chosen in _batches(reports, goals, at_least):
         measured = pd.concat([measured, _renew(chosen, goals, reference, measure)])
         front = pareto_front(measured, goals.objectives, goals.constraints, reference)
         if not front.empty:
-            return front.reset_index(drop=True)
-    return measured.head(0)
+            break
+    return front.reset_index(drop=True)
+
+
+def _batches(reports: pd.DataFrame, goals: Goals, at_least: int) -> Iterator[pd.DataFrame]:
+    """Feasible reports by rank: the first ranks that make ``at_least`` together, then rank by rank."""
+    ranks = _feasible_ranks(reports, goals)
+    gathered: list[int] = []
+    for rank in sorted(set(ranks[ranks >= 0])):
+        gathered.append(rank)
+        chosen = reports[ranks.isin(gathered)]
+        if len(chosen) >= at_least or rank == ranks.max():
+            yield chosen
+            gathered, at_least = [], 1
 
 
 def _feasible_ranks(reports: pd.DataFrame, goals: Goals) -> pd.Series:
@@ -67,8 +75,3 @@ def _renew(chosen: pd.DataFrame, goals: Goals, reference: Mapping[str, float], m
     renewed["violation"] = violations(renewed, goals.constraints, reference)
     renewed["feasible"] = renewed["violation"] == 0.0
     return renewed
-
-
-def member(row: Mapping[str, Any]) -> str:
-    """``<trial_id>-<step>``, the name of a candidate."""
-    return f"{row['trial_id']}-{row['step']}"

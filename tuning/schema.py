@@ -123,6 +123,7 @@ class StudyConfig(BaseModel):
     evaluation_batch_size: Positive = Field(description="rows of one forward pass in evaluation")
     num_neighbours: Positive = Field(description="retain images nearest to the forget images, watched for damage")
     num_retain_images: Positive = Field(description="retain images of the membership loss")
+    num_confirmed: Positive = Field(4, description="candidates that are measured again for the front, at least")
     final_num_images: Positive = Field(description="images generated for baseline and front")
     final_num_probes: Positive = Field(description="Hutchinson probes for baseline and front")
     final_num_denoisings: Positive = Field(description="restorations of each forget image for baseline and front")

@@ -100,7 +100,9 @@ def _confirm(session: Session) -> pd.DataFrame:
         return session.workers.remeasure(keys)
 
     candidates = reports[reports["candidate"]].reset_index(drop=True)
-    front = confirmed_front(candidates, session.goals, session.baseline.reference, measure)
+    front = confirmed_front(
+        candidates, session.goals, session.baseline.reference, measure, session.config.num_confirmed
+    )
     front["checkpoint"] = [
         str(files.checkpoint(str(trial), int(step)).relative_to(files.root))
         for trial, step in zip(front["trial_id"], front["step"], strict=True)

@@ -11,7 +11,7 @@ import pytest
 import ray
 from optuna.trial import TrialState
 from ray import tune
-from test_searcher import make_search
+from searches import make_search
 
 from tuning.search_generator import StudySearchGenerator
 

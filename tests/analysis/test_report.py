@@ -1,0 +1,200 @@
+"""Pictures and the page of a study, also of one that runs, has failed or has no feasible report."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_reports
+
+from analysis.front import hypervolume, pareto_front
+from analysis.load import load_study
+from analysis.plots import front_figure, front_picture, hypervolume_figure
+from analysis.report import main as report_main
+from analysis.report import write_report
+from analysis.scene import compose, hypervolume_by_trial
+
+StudyMaker = Callable[..., Path]
+
+
+class Page(HTMLParser):
+    """The text outside of scripts and styles, and what the page would load from elsewhere."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.text, self.loaded, self._silent = "", list[str](), False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._silent = tag in ("script", "style")
+        given = dict(attrs)
+        source = given.get("src") or (given.get("href") if tag == "link" else None)
+        if source and not source.startswith("data:"):
+            self.loaded.append(source)
+
+    def handle_endtag(self, tag: str) -> None:
+        self._silent = False
+
+    def handle_data(self, data: str) -> None:
+        self.text += "" if self._silent else data
+
+
+def page_of(root: Path) -> Page:
+    return Page(write_report(root).read_text(encoding="utf-8"))
+
+
+class TestPictures:
+    def test_the_scene_shows_what_matters(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        scene = compose(study)
+        assert (scene.x, scene.y) == ("sscd", "nll")
+        assert len(scene.feasible) + len(scene.infeasible) == 80
+        assert [anchor.name for anchor in scene.anchors] == ["untouched", "retrained"]
+        for table in (scene.feasible, scene.members):
+            assert table["sscd"].between(*scene.x_range).all()
+            assert table["nll"].between(*scene.y_range).all()
+        assert scene.num_outside > 0
+        assert scene.members["sscd"].is_monotonic_increasing
+
+    def test_the_figure(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        figure = front_figure(study)
+        traces = {trace.name: trace for trace in figure.data}
+        assert {"siss", "neggrad, infeasible", "front, re-measured", "untouched", "retrained", "recommended"} <= set(
+            traces
+        )
+        assert list(traces["front, re-measured"].x) == sorted(study.front["sscd"])
+        assert (np.asarray(traces["front, re-measured"].error_y.array) == 0.03).all()
+        assert traces["neggrad, infeasible"].opacity < traces["siss"].opacity
+        colours = {traces[name].marker.color for name in ("siss", "siss_no_is", "naive_deletion")}
+        shapes = {traces[name].marker.symbol for name in ("siss", "siss_no_is", "naive_deletion")}
+        assert len(colours) == len(shapes) == 3
+        assert "FID" not in figure.layout.xaxis.title.text
+        assert figure.layout.yaxis.title.text == "NLL, bits/dim, higher is better"
+
+    def test_hypervolume_rises_trial_by_trial(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        volumes = hypervolume_by_trial(study)
+        front = pareto_front(study.reports, OBJECTIVES, CONSTRAINTS, UNTOUCHED)
+        assert list(volumes["trial_id"]) == sorted(study.reports["trial_id"].unique())
+        assert volumes["hypervolume"].is_monotonic_increasing
+        assert volumes["hypervolume"].iloc[-1] == pytest.approx(hypervolume(front, OBJECTIVES, UNTOUCHED, RETRAINED))
+        assert list(hypervolume_figure(study).data[0].y) == list(volumes["hypervolume"])
+
+    def test_the_picture_is_a_png_with_something_on_it(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        front_picture(load_study(make_study()), tmp_path / "front.png")
+        with Image.open(tmp_path / "front.png") as image:
+            assert image.width >= 1200
+            assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+class TestReport:
+    def test_a_finished_study(self, make_study: StudyMaker) -> None:
+        root = make_study(images=True)
+        written = write_report(root)
+        page = Page(written.read_text(encoding="utf-8"))
+        study = load_study(root)
+        assert written == root / "report.html"
+        assert page.loaded == [], "nothing is loaded from elsewhere"
+        for text in (
+            "Study finished.",
+            "FID (digit features)",
+            "Knee of the front",
+            "untouched-samples",
+            "num_trials: 20",
+            "★",
+        ):
+            assert text in page.text
+        for row in study.front.itertuples():
+            assert f"checkpoints/{row.trial_id}-{row.step}" in page.text
+        assert "diverged <at step 7>" in page.text
+        assert "0.24 ± 0.02 (n = 64)" in page.text
+        assert re.search(r"1 FAIL", page.text)
+
+    def test_over_forgotten_members_are_flagged(self, make_study: StudyMaker) -> None:
+        root = make_study()
+        front = load_study(root).front
+        over = int(((front["nll"] - 4.4) > 0.06).sum() + ((0.24 - front["sscd"]) > 0.02).sum())
+        assert over > 0
+        assert page_of(root).text.count(" over-forgotten") == over
+
+    def test_nothing_feasible(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        reports = make_reports(6)
+        root = make_study(reports.assign(fid=reports["fid"] + 90), finished=False)
+        page = page_of(root)
+        assert "No feasible report. The nearest is trial" in page.text
+        assert "Loosen the bound" in page.text
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_a_front_that_did_not_stand_the_second_measurement(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        root = make_study()
+        header, _, _ = (root / "front.csv").read_text().partition("\n")
+        (root / "front.csv").write_text(header + "\n")
+        page = page_of(root)
+        assert "reports keep the bounds, but none of those that were re-measured" in page.text
+        assert "There is none." in page.text
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_the_front_as_a_file_is_no_sample(self, make_study: StudyMaker) -> None:
+        root = make_study(images=True)
+        front_picture(load_study(root), root / "images" / "front.png")
+        assert write_report(root).read_text().count("<img ") == 1
+
+    def test_one_trial_and_nan_metrics(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        reports = make_reports(1)
+        reports.loc[1:2, ["sscd", "fid"]] = np.nan
+        root = make_study(reports, failed=False)
+        text = page_of(root).text
+        assert "4 reports" in text
+        assert not re.search(r"\bnan\b", text.partition("Configuration")[0])
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_all_values_unknown(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        reports = make_reports(1)
+        reports[["sscd", "nll", "fid"]] = np.nan
+        root = make_study(reports, finished=False)
+        assert "No report has a finite value for every bounded metric" in page_of(root).text
+        front_picture(load_study(root), tmp_path / "front.png")
+
+    def test_while_the_study_runs(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        root = make_study(finished=False)
+        assert "still running" in page_of(root).text
+        assert "Not re-measured yet." in page_of(root).text
+        for name in ("reports.csv", "trials.csv", "baseline.json"):
+            (root / name).unlink()
+            page = page_of(root)
+            front_picture(load_study(root), tmp_path / "front.png")
+        assert "No trial has started yet." in page.text
+        assert "Not measured yet." in page.text
+
+    def test_one_objective(self, make_study: StudyMaker, tmp_path: Path) -> None:
+        root = make_study(objectives=["maximize nll"])
+        study = load_study(root)
+        assert (compose(study).x, compose(study).y) == ("nll", "fid")
+        assert "Searched to maximize nll" in page_of(root).text
+        front_picture(study, tmp_path / "front.png")
+
+    def test_the_command(self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]) -> None:
+        root = make_study()
+        assert report_main([root.name, "--storage-path", str(root.parent)]) == 0
+        assert capsys.readouterr().out.strip() == str(root / "report.html")
+        assert report_main(["other", "--storage-path", str(root.parent)]) == 2
+        assert "check the name" in capsys.readouterr().err
+
+
+def test_a_table_cell_is_text() -> None:
+    from analysis.page import Link, table
+
+    html = table(["<a>"], [["<a href='javascript:x'>", Link("a b/<c>")]])
+    assert html.count("<a ") == 1
+    assert 'href="a%20b/%3Cc%3E"' in html
+
+
+def test_rows_without_a_trial_id_column_are_still_a_front() -> None:
+    assert len(pareto_front(pd.DataFrame({"sscd": [0.1], "nll": [4.0]}), OBJECTIVES, [], {})) == 1

@@ -1,0 +1,82 @@
+"""The second measurement of the front: who is measured, by what is judged, what is left."""
+
+import pandas as pd
+import pytest
+
+from tuning.goals import Constraint, Objective
+from tuning.outcome import Goals
+from tuning.remeasure import confirmed_front
+
+GOALS = Goals(
+    (Objective("sscd", "minimize"), Objective("nll", "maximize")),
+    (Constraint("fid", "<=", 1.2, relative=True),),
+    baseline={"sscd": 0.9, "nll": 3.0, "fid": 10.0},
+    ideal={"sscd": 0.1, "nll": 6.0},
+)
+REFERENCE = {"sscd": 0.9, "nll": 3.0, "fid": 5.0}  # the untouched model, measured as the front is: bound 6
+
+# (sscd, nll, fid) as the search measured them: two on the front, one behind each, one infeasible and better than all
+SEARCHED = {"00000": (0.2, 4.0, 9.0), "00001": (0.4, 5.0, 9.0), "00002": (0.3, 3.9, 9.0), "00003": (0.5, 3.5, 9.0),
+            "00004": (0.1, 6.0, 99.0)}  # fmt: skip
+
+
+def table(values):
+    columns = ["sscd", "nll", "fid"]
+    frame = pd.DataFrame.from_dict(values, orient="index", columns=columns).rename_axis("trial_id").reset_index()
+    return frame.assign(step=20, feasible=[fid <= 12 for fid in frame["fid"]], violation=0.0)
+
+
+class Measure:
+    """Answers with given values, and remembers who was asked for."""
+
+    def __init__(self, values):
+        self.values, self.asked = values, []
+
+    def __call__(self, keys):
+        self.asked.append([trial for trial, _ in keys])
+        names = ("sscd", "nll", "fid")
+        return [dict(zip(names, self.values[trial], strict=True)) | {"nll_num": 16} for trial, _ in keys]
+
+
+def test_the_front_of_the_search_is_measured_and_judged_by_the_new_values():
+    measure = Measure({"00000": (0.25, 4.2, 5.5), "00001": (0.45, 4.1, 5.5)})
+    front = confirmed_front(table(SEARCHED), GOALS, REFERENCE, measure)
+    assert measure.asked == [["00000", "00001"]]
+    assert front["trial_id"].tolist() == ["00000"], "by the new values it dominates the other"
+    [row] = front.to_dict("records")
+    assert (row["sscd"], row["nll"], row["nll_num"]) == (0.25, 4.2, 16)
+    assert (row["sscd_search"], row["nll_search"], row["fid_search"]) == (0.2, 4.0, 9.0)
+    assert row["feasible"]
+    assert row["violation"] == 0
+
+
+def test_what_is_behind_by_noisy_values_may_be_ahead_by_better_ones():
+    values = {"00000": (0.5, 4.0, 5.0), "00001": (0.4, 4.5, 5.0), "00002": (0.2, 5.0, 5.0), "00003": (0.6, 3.0, 5.0)}
+    measure = Measure(values)
+    front = confirmed_front(table(SEARCHED), GOALS, REFERENCE, measure, at_least=3)
+    assert measure.asked == [["00000", "00001", "00002"]]
+    assert front["trial_id"].tolist() == ["00002"]
+
+
+def test_the_next_ranks_follow_until_one_stays_feasible():
+    values = {"00000": (0.2, 4.0, 7.0), "00001": (0.4, 5.0, 6.1), "00002": (0.3, 4.0, 6.3), "00003": (0.5, 3.5, 5.9)}
+    measure = Measure(values)
+    front = confirmed_front(table(SEARCHED), GOALS, REFERENCE, measure)
+    assert measure.asked == [["00000", "00001"], ["00002"], ["00003"]]
+    assert front["trial_id"].tolist() == ["00003"]
+
+
+@pytest.mark.parametrize("at_least", [1, 10])
+def test_nothing_stays_feasible(at_least):
+    measure = Measure(dict.fromkeys(SEARCHED, (0.1, 6.0, 7.0)))
+    front = confirmed_front(table(SEARCHED), GOALS, REFERENCE, measure, at_least)
+    assert front.empty
+    asked = sorted(trial for batch in measure.asked for trial in batch)
+    assert asked == ["00000", "00001", "00002", "00003"], "each once, the infeasible one never"
+    assert {"sscd", "trial_id", "step"} <= set(front.columns)
+
+
+def test_nothing_was_feasible():
+    measure = Measure({})
+    assert confirmed_front(table({"00004": SEARCHED["00004"]}), GOALS, REFERENCE, measure, at_least=4).empty
+    assert measure.asked == []
