@@ -8,9 +8,8 @@ SCALING_NORM = Parameter(
     high=2.0,
     log=True,
     scale="retain_gradient_norm",
-    why="The authors set the forget gradient to about a tenth of naive deletion's gradient norm. On the embedded study "
-    "a hundredth forgets nothing within 80 steps, the best trade-offs lie between a half and one, and at two and a half "
-    "times the norm quality goes first.",
+    why="The authors set the forget gradient to about a tenth of naive deletion's gradient norm. On the embedded study a "
+    "hundredth forgets nothing within 80 steps, and the best trade-offs lie beyond a tenth, up to one and a half.",
 )
 
 SPACE = MethodSpace(
