@@ -8,7 +8,7 @@ SCALING_NORM = Parameter(
     high=2.0,
     log=True,
     scale="retain_gradient_norm",
-    why="The authors set the forget gradient to about a tenth of naive deletion's gradient norm. On the embedded study a "
+    why="The authors set the forget gradient to about a tenth of naive deletion's. On the embedded study a "
     "hundredth forgets nothing within 80 steps, and the best trade-offs lie beyond a tenth, up to one and a half.",
 )
 
