@@ -25,6 +25,7 @@ from analysis.scene import Scene, compose, hypervolume_by_trial, nearest
 from analysis.table import rows, with_error
 from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured
 from tuning.config import StudyConfig, to_yaml
+from tuning.constraints import RATIO, RATIO_STDERR
 from tuning.files import write_text_atomic
 
 _MODEL_TITLES = {
@@ -114,7 +115,9 @@ def _members(study: Study, scene: Scene) -> list[str]:
     others = [metric for metric in study.config.report_metrics if metric in members and metric not in metrics]
     parameters = _parameters(study, members)
     searched = [metric for metric in metrics if f"{metric}_search" in members]
+    ratios = [bound.metric for bound in study.constraints if bound.relative and bound.metric + RATIO in members]
     header = ["", "trial", "method", "step", *parameters, *(study.label(metric) for metric in metrics)]
+    header += [f"{study.label(metric)}, times the untouched model's" for metric in ratios]
     header += [f"{study.label(metric)}, in the search" for metric in searched]
     header += [study.label(metric) for metric in others] + ["feasible", "model"]
     beyond = [False] * len(members)
@@ -130,6 +133,7 @@ def _members(study: Study, scene: Scene) -> list[str]:
         ]
         cells += [str(row["step"]), *(with_error(row.get(name)) for name in parameters)]
         cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in metrics]
+        cells += [with_error(row.get(metric + RATIO), row.get(metric + RATIO_STDERR)) for metric in ratios]
         cells += [with_error(row.get(f"{metric}_search")) for metric in searched]
         cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in others]
         cells += ["yes" if row.get("feasible", True) else "no", _checkpoint(row.get("checkpoint"))]

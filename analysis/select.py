@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from analysis.hypervolume import gains
 from analysis.table import numeric, rows
-from tuning.constraints import excess, feasible_by, violation
+from tuning.constraints import feasible_by, margin_in_stderr, violation
 from tuning.goals import Constraint, Objective
 from tuning.outcome import Goals, representative
 
@@ -89,7 +89,8 @@ def recommend(
     Without an ideal, the best value of each objective among the members takes its place.
 
     Args:
-        front: feasible, non-dominated rows with ``<metric>_stderr`` of the constrained metrics.
+        front: feasible, non-dominated rows with ``<metric>_stderr`` of the constrained metrics, and where it is known
+            ``<metric>_ratio_stderr``.
         objectives: metrics and directions.
         constraints: the bounds.
         baseline: metric → value of the untouched model.
@@ -127,11 +128,10 @@ def _nothing_safe(
 ) -> str:
     text = f"No front member keeps {_listed(constraints)} by {NUM_STDERR:g} standard errors, so none is recommended"
     for constraint in constraints:
-        margins = [-excess(constraint, float(row.get(constraint.metric, np.nan)), baseline) for row in members]
-        errors = [float(row.get(f"{constraint.metric}_stderr", np.nan)) for row in members]
-        ratios = [m / e for m, e in zip(margins, errors, strict=True) if np.isfinite(m) and np.isfinite(e) and e > 0]
-        if ratios and max(ratios) < NUM_STDERR:
-            text += f"; the best margin to {constraint} is {max(ratios):.1f} standard errors"
+        margins = [margin_in_stderr(row, constraint, baseline) for row in members]
+        known = [margin for margin in margins if np.isfinite(margin)]
+        if known and max(known) < NUM_STDERR:
+            text += f"; the best margin to {constraint} is {max(known):.1f} standard errors"
     return text + ". Measure with more images, or loosen the bound."
 
 

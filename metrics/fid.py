@@ -21,7 +21,7 @@ from metrics.metric import Direction, Measurement, Metric
 if TYPE_CHECKING:
     from metrics.evidence import Evidence
 
-NUM_REPLICATES = 32
+NUM_REPLICATES = 100
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ class FrechetInceptionDistance(Metric):
         if math.isnan(value):
             return Measurement(math.nan, math.nan, samples.count)
         counts = bootstrap_counts(samples.count, NUM_REPLICATES, evidence.generator("bootstrap", self.name))
-        return Measurement(value, float(bootstrap_distances(features, real, counts).std()), samples.count)
+        replicates = bootstrap_distances(features, real, counts)
+        return Measurement(value, float(replicates.std()), samples.count, replicates=tuple(replicates.tolist()))
 
 
 def _symmetric_root(matrix: Tensor) -> Tensor:

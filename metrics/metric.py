@@ -23,12 +23,16 @@ class Measurement:
             a fixed model and fixed forget, neighbour, retain and real images. NaN where one draw is all there is.
         num_samples: how many draws ``value`` is made of; 0 goes with a NaN value.
         interval: a 95% confidence interval, where the metric has a better one than value ± 2 stderr.
+        replicates: the value over bootstrap replicates, where the metric resamples all of its draws. Of two models
+            measured on equal seeds and counts, equal positions hold equal resamples: they pair
+            (`metrics.bootstrap.ratio_stderr`).
     """
 
     value: float
     stderr: float
     num_samples: int
     interval: tuple[float, float] | None = None
+    replicates: tuple[float, ...] = ()
 
 
 class Metric(ABC):

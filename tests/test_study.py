@@ -72,6 +72,8 @@ def test_the_front_is_remeasured_feasible_and_loads_as_a_plain_pipeline(finished
     for _, member in study.front.iterrows():
         assert member["nll"] != member["nll_search"]
         assert member["nll_num"] == 4
+        assert member["fid_ratio"] == pytest.approx(member["fid"] / study.untouched["fid"])
+        assert member["fid_ratio_stderr"] > 0
         pipeline = DDPMPipeline.from_pretrained(root(finished) / member["checkpoint"])
         assert pipeline.unet.config.sample_size == 8
     checkpoints = {path.name for path in (root(finished) / "checkpoints").iterdir()}
@@ -83,10 +85,10 @@ def test_bounds_refer_to_the_untouched_model_measured_alike(finished):
     study = load_study(root(finished))
     searched, full = (study.baseline.values(name)["fid"] for name in ("untouched_search", "untouched"))
     assert searched != full
-    assert ((study.reports["fid"] <= 3 * searched) == study.reports["feasible"]).all()
-    excess = (study.reports["fid"] / (3 * searched) - 1).clip(lower=0)
+    assert ((study.reports["fid"] <= 1.05 * searched) == study.reports["feasible"]).all()
+    excess = (study.reports["fid"] / (1.05 * searched) - 1).clip(lower=0)
     assert study.reports["violation"].tolist() == pytest.approx(excess.tolist())
-    assert (study.front["fid"] <= 3 * full).all()
+    assert (study.front["fid"] <= 1.05 * full).all()
     assert not study.reports["feasible"].all(), "a study in which nothing is infeasible cannot tell"
 
 

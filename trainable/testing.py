@@ -58,7 +58,7 @@ def write_tiny_study(directory: Path, **changes: object) -> Path:
         "retrained_model": str(directory / "retrained"),
         "retain": str(directory / "retain.npz"),
         "forget": [str(directory / "forget.png")],
-        "constraints": ["fid <= 3x"],
+        "constraints": ["fid <= 1.05x"],
         "num_trials": 6,
         "rungs": [2, 4],
         "batch_size": 8,

@@ -21,11 +21,12 @@ UNSEEN_IDEAL = "nll"
 
 @dataclass(frozen=True)
 class Measured:
-    """One value; NaN for what was not measured."""
+    """One value; NaN for what was not measured. ``replicates``: see `metrics.metric.Measurement`."""
 
     value: float
     stderr: float = math.nan
     num_samples: int = 0
+    replicates: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ class Baseline:
 
     def save(self, path: Path) -> None:
         """Write the file; each model is a key of its own."""
-        models = {name: {key: asdict(entry) for key, entry in of.items()} for name, of in self.models.items()}
+        models = {name: {key: _as_json(entry) for key, entry in of.items()} for name, of in self.models.items()}
         data = {**models, "calibration": dict(self.calibration), "labels": dict(self.labels)}
         write_text_atomic(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
@@ -92,8 +93,13 @@ class Baseline:
             ) from error
 
 
+def _as_json(entry: Measured) -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if value != ()}
+
+
 def _measured(entry: Mapping[str, Any]) -> Measured:
-    return Measured(_float(entry["value"]), _float(entry.get("stderr")), int(entry.get("num_samples") or 0))
+    replicates = tuple(map(_float, entry.get("replicates") or ()))
+    return Measured(_float(entry["value"]), _float(entry.get("stderr")), int(entry.get("num_samples") or 0), replicates)
 
 
 def _float(value: object) -> float:

@@ -8,6 +8,9 @@ from typing import Any
 
 from tuning.goals import Constraint
 
+#: What comes with ``<metric>_ratio``, the value as a multiple of the untouched model's on the same draws.
+RATIO, RATIO_STDERR = "_ratio", "_ratio_stderr"
+
 
 def bound_value(constraint: Constraint, baseline: Mapping[str, float]) -> float:
     """The bound in the metric's own unit: ``bound``, or ``bound × baseline[metric]`` where it is relative.
@@ -76,20 +79,34 @@ def is_feasible(report: Mapping[str, Any], constraints: Sequence[Constraint], ba
     return violation(report, constraints, baseline) == 0.0
 
 
+def margin_in_stderr(report: Mapping[str, Any], constraint: Constraint, baseline: Mapping[str, float]) -> float:
+    """How many standard errors a report is inside a bound; negative outside, NaN where value or error is not known.
+
+    The error is the report's ``<metric>_stderr``. For a relative bound, where the report has ``<metric>_ratio_stderr``
+    (the error of its ratio to the untouched model's, on the same draws), margin and error are those of the ratio; where
+    it has not, the untouched model's own error is left out.
+    """
+    value = _number(report, constraint.metric)
+    margin = -excess(constraint, value, baseline)
+    error = _number(report, f"{constraint.metric}_stderr")
+    ratio_error = _number(report, f"{constraint.metric}{RATIO_STDERR}")
+    if constraint.relative and math.isfinite(ratio_error):
+        error = ratio_error * abs(baseline[constraint.metric])
+    if not (math.isfinite(margin) and math.isfinite(error)):
+        return math.nan
+    if error == 0.0:
+        return math.inf if margin >= 0.0 else -math.inf
+    return margin / error
+
+
 def feasible_by(
     report: Mapping[str, Any],
     constraints: Sequence[Constraint],
     baseline: Mapping[str, float],
     num_stderr: float = 2.0,
 ) -> bool:
-    """Whether every bound is kept with `num_stderr` standard errors to spare, ``excess + num_stderr × stderr <= 0``.
+    """Whether every bound is kept with `num_stderr` standard errors to spare (`margin_in_stderr`).
 
-    The standard error is the report's ``<metric>_stderr``; where it is unknown nothing can be spared and the answer is
-    False. The untouched model's own error is left out: bounds are compared at equal seeds.
+    Where a standard error is unknown nothing can be spared, and the answer is False.
     """
-    for constraint in constraints:
-        value, stderr = _number(report, constraint.metric), _number(report, f"{constraint.metric}_stderr")
-        needed = excess(constraint, value, baseline) + num_stderr * stderr
-        if not (math.isfinite(needed) and needed <= 0.0):
-            return False
-    return True
+    return all(margin_in_stderr(report, constraint, baseline) >= num_stderr for constraint in constraints)

@@ -8,11 +8,32 @@ import numpy as np
 import pandas as pd
 
 from analysis.front import pareto_front, violations
+from metrics import flatten
+from metrics.bootstrap import ratio_stderr
+from metrics.metric import Measurement
+from tuning.baseline import Measured
+from tuning.constraints import RATIO, RATIO_STDERR
 from tuning.outcome import Goals
 from tuning.ranking import constrained_ranks
 
 #: (trial_id, step) pairs to what was measured of them: the columns of a report.
 Measure = Callable[[Sequence[tuple[str, int]]], Sequence[Mapping[str, float]]]
+
+
+def compared_columns(measurements: Mapping[str, Measurement], untouched: Mapping[str, Measured]) -> dict[str, float]:
+    """A report's columns, and ``<metric>_ratio`` with its paired error where the untouched model's resamples pair.
+
+    Args:
+        measurements: of a candidate.
+        untouched: of the untouched model, on the same seeds and at the same counts.
+    """
+    values = flatten(measurements)
+    for metric, measured in measurements.items():
+        other = untouched.get(metric)
+        if other is not None and measured.replicates and other.value:
+            values[metric + RATIO] = measured.value / other.value
+            values[metric + RATIO_STDERR] = ratio_stderr(measured.replicates, other.replicates)
+    return values
 
 
 def confirmed_front(
@@ -69,7 +90,7 @@ def _renew(chosen: pd.DataFrame, goals: Goals, reference: Mapping[str, float], m
     values = pd.DataFrame([dict(entry) for entry in measure(keys)], index=chosen.index)
     renewed = chosen.copy()
     for column in map(str, values.columns):
-        if not column.endswith(("_stderr", "_num")):
+        if column in renewed and not column.endswith(("_stderr", "_num")):
             renewed[f"{column}_search"] = renewed[column]
         renewed[column] = values[column]
     renewed["violation"] = violations(renewed, goals.constraints, reference)

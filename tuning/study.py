@@ -17,13 +17,13 @@ from analysis.load import load_study
 from analysis.plots import front_picture
 from analysis.report import write_report
 from analysis.table import rows
-from tuning.baseline import Baseline
+from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
 from tuning.config import to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
 from tuning.live_front import trial_ranks
 from tuning.records import TrialState
-from tuning.remeasure import confirmed_front
+from tuning.remeasure import compared_columns, confirmed_front
 from tuning.schema import StudyConfig
 from tuning.search import StudyFailedError, search
 from tuning.session import Session
@@ -97,7 +97,8 @@ def _confirm(session: Session) -> pd.DataFrame:
     files, reports = session.files, session.records.reports_frame()
 
     def measure(keys: Sequence[tuple[str, int]]) -> Sequence[Mapping[str, float]]:
-        return session.workers.remeasure(keys)
+        untouched = session.baseline.models[UNTOUCHED]
+        return [compared_columns(measured, untouched) for measured in session.workers.remeasure(keys)]
 
     candidates = reports[reports["candidate"]].reset_index(drop=True)
     front = confirmed_front(
@@ -107,7 +108,8 @@ def _confirm(session: Session) -> pd.DataFrame:
         str(files.checkpoint(str(trial), int(step)).relative_to(files.root))
         for trial, step in zip(front["trial_id"], front["step"], strict=True)
     ]
-    columns = [*reports.columns, *(c for c in map(str, front.columns) if c.endswith("_search")), "checkpoint"]
+    added = [name for name in map(str, front.columns) if name not in reports and name != "checkpoint"]
+    columns = [*reports.columns, *added, "checkpoint"]
     write_csv_atomic(files.front, columns, [_without_blanks(row) for row in rows(front.reindex(columns=columns))])
     _drop_other_checkpoints(files, set(front["checkpoint"]))
     return front

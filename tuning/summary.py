@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis.table import rows
+from tuning.constraints import RATIO
 from tuning.front_table import front_table
 from tuning.problems import redact
 
@@ -31,6 +32,7 @@ def final_summary(console: Console, result: StudyResult, config: StudyConfig) ->
     console.print()
     if members:
         goals = [o.metric for o in config.objectives] + [c.metric for c in config.constraints]
+        goals += [ratio for c in config.constraints if c.relative and (ratio := c.metric + RATIO) in members[0]]
         _line(console, f"Front of {config.name}, re-measured; hypervolume {result.hypervolume:.3f}")
         console.print(front_table(members, list(dict.fromkeys(goals)), marked=position))
     else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from tuning.measuring import calibrate, measure_model, measure_unseen, prepare
 from tuning.schema import StudyConfig
 
 if TYPE_CHECKING:
+    from metrics.metric import Measurement
     from trainable.plan import TrialPlan
     from tuning.terminal import StudyView
 
@@ -104,15 +105,13 @@ class Workers:
         calibration: Task = (calibrate, (plan, derive_seed(config.seed, "calibration")), {})
         norms, *measured = self._run("measure baseline", [calibration, *tasks.values()])
         models = {
-            model: {name: Measured(m.value, m.stderr, m.num_samples) for name, m in measurements.items()}
+            model: {name: Measured(m.value, m.stderr, m.num_samples, m.replicates) for name, m in measurements.items()}
             for model, measurements in zip(tasks, measured, strict=True)
         }
         return Baseline(models, norms, self._labels)
 
-    def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[Mapping[str, float]]:
-        """Reports' columns of candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""
-        from metrics import flatten
-
+    def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
+        """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""
         config = self._config
         arguments = (self.plan, config.model, _final_fidelity(config), derive_seed(config.seed, "final"))
         tasks: list[Task] = [
@@ -123,7 +122,7 @@ class Workers:
             )
             for key in keys
         ]
-        return [flatten(measured) for measured in self._run("re-measure the front", tasks)]
+        return self._run("re-measure the front", tasks)
 
     def _run(self, stage: str, tasks: Sequence[Task]) -> list[Any]:
         """Results of all tasks, in order, with progress."""

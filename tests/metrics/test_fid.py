@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffusion.rng import stream
-from metrics.bootstrap import bootstrap_counts
+from metrics.bootstrap import bootstrap_counts, ratio_stderr
 from metrics.fid import GaussianStatistics, bootstrap_distances, frechet_distance
 
 
@@ -128,3 +128,28 @@ def test_bootstrap_replicates_hold_as_many_images_as_there_are() -> None:
 
     assert (counts.sum(1) == 9).all()
     assert counts.mean(0).numpy() == pytest.approx(np.ones(9), abs=0.15)
+
+
+def test_paired_replicates_know_the_ratio_as_well_as_fresh_samples_would_tell() -> None:
+    real, parts = GaussianStatistics.of(_features(2000, 3, 1)), torch.split(_features(12000, 3, 2), 200)
+    worse = [part + 0.3 * torch.randn(200, 3, generator=stream(index, "damage")) for index, part in enumerate(parts)]
+
+    def distance(part: torch.Tensor) -> float:
+        return GaussianStatistics.of(part).distance(real)
+
+    spread = np.std([distance(other) / distance(part) for other, part in zip(worse, parts, strict=True)])
+    paired, unpaired = [], []
+    for index, (other, part) in enumerate(zip(worse, parts, strict=True)):
+        same, fresh = (bootstrap_counts(200, 64, stream(index, purpose)) for purpose in ("counts", "other"))
+        below = bootstrap_distances(part, real, same).tolist()
+        paired.append(ratio_stderr(bootstrap_distances(other, real, same).tolist(), below))
+        unpaired.append(ratio_stderr(bootstrap_distances(other, real, fresh).tolist(), below))
+
+    assert np.median(paired) == pytest.approx(spread, rel=0.3)
+    assert np.median(unpaired) > 1.5 * np.median(paired)
+
+
+def test_replicates_that_do_not_pair_tell_nothing() -> None:
+    assert math.isnan(ratio_stderr([1.0, 2.0], [1.0]))
+    assert math.isnan(ratio_stderr([1.0], [1.0]))
+    assert math.isnan(ratio_stderr([1.0, 2.0], [1.0, 0.0]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tuning.constraints import bound_value, feasible_by, is_feasible, violation
+from tuning.constraints import bound_value, feasible_by, is_feasible, margin_in_stderr, violation
 from tuning.goals import Constraint
 
 FID = Constraint("fid", "<=", 1.2, relative=True)
@@ -65,3 +65,20 @@ def test_feasible_with_standard_errors_to_spare() -> None:
     assert not feasible_by({"clip_iqa": 0.65, "clip_iqa_stderr": 0.03}, [QUALITY], {})
     assert not feasible_by({"fid": 1.0}, [FID], BASELINE), "an unknown error spares nothing"
     assert feasible_by({}, [], {})
+
+
+def test_the_error_of_the_ratio_decides_where_it_is_known() -> None:
+    report = {"fid": 11.0, "fid_stderr": 3.0, "fid_ratio_stderr": 0.04}
+    assert margin_in_stderr(report, FID, BASELINE) == pytest.approx((1.2 - 1.1) / 0.04)
+    assert feasible_by(report, [FID], BASELINE)
+    assert margin_in_stderr({**report, "fid": 13.0}, FID, BASELINE) == pytest.approx((1.2 - 1.3) / 0.04)
+    absolute = Constraint("fid", "<=", 12.0)
+    assert margin_in_stderr(report, absolute, {}) == pytest.approx(1 / 3), "an absolute bound knows of no other model"
+    unknown = {**report, "fid_ratio_stderr": math.nan}
+    assert margin_in_stderr(unknown, FID, BASELINE) == pytest.approx(1 / 3)
+
+
+def test_margins_without_error() -> None:
+    assert margin_in_stderr({"fid": 12.0, "fid_stderr": 0.0}, FID, BASELINE) == math.inf, "on the bound is inside"
+    assert margin_in_stderr({"fid": 12.1, "fid_stderr": 0.0}, FID, BASELINE) == -math.inf
+    assert math.isnan(margin_in_stderr({"fid": 12.1}, FID, BASELINE))

@@ -1,11 +1,15 @@
 """The second measurement of the front: who is measured, by what is judged, what is left."""
 
+import statistics
+
 import pandas as pd
 import pytest
 
+from metrics.metric import Measurement
+from tuning.baseline import Measured
 from tuning.goals import Constraint, Objective
 from tuning.outcome import Goals
-from tuning.remeasure import confirmed_front
+from tuning.remeasure import compared_columns, confirmed_front
 
 GOALS = Goals(
     (Objective("sscd", "minimize"), Objective("nll", "maximize")),
@@ -80,3 +84,13 @@ def test_nothing_was_feasible():
     measure = Measure({})
     assert confirmed_front(table({"00004": SEARCHED["00004"]}), GOALS, REFERENCE, measure, at_least=4).empty
     assert measure.asked == []
+
+
+def test_a_ratio_to_the_untouched_model_comes_with_its_paired_error():
+    pairs = {"fid": Measurement(6.0, 1.0, 50, replicates=(5.0, 6.0, 7.5)), "nll": Measurement(4.0, 0.1, 16)}
+    untouched = {"fid": Measured(5.0, 1.0, 50, (4.0, 5.0, 6.0)), "nll": Measured(3.0, 0.1, 16)}
+    values = compared_columns(pairs, untouched)
+    assert values["fid_ratio"] == pytest.approx(1.2)
+    assert values["fid_ratio_stderr"] == pytest.approx(statistics.stdev([1.25, 1.2, 1.25]))
+    assert {"nll", "nll_stderr", "nll_num", "fid_num"} <= set(values)
+    assert "nll_ratio" not in values
