@@ -15,6 +15,7 @@ from tuning.front_table import front_table
 from tuning.problems import redact
 
 if TYPE_CHECKING:
+    from tuning.goals import Constraint
     from tuning.schema import StudyConfig
     from tuning.study import StudyResult
 
@@ -31,8 +32,7 @@ def final_summary(console: Console, result: StudyResult, config: StudyConfig) ->
     position = None if result.recommendation is None else result.recommendation.position
     console.print()
     if members:
-        goals = [o.metric for o in config.objectives] + [c.metric for c in config.constraints]
-        goals += [ratio for c in config.constraints if c.relative and (ratio := c.metric + RATIO) in members[0]]
+        goals = [o.metric for o in config.objectives] + [_shown(c, members[0]) for c in config.constraints]
         _line(console, f"Front of {config.name}, re-measured; hypervolume {result.hypervolume:.3f}")
         console.print(front_table(members, list(dict.fromkeys(goals)), marked=position))
     else:
@@ -41,6 +41,12 @@ def final_summary(console: Console, result: StudyResult, config: StudyConfig) ->
         _recommendation(console, result, None if position is None else members[position])
     _files(console, result)
     _line(console, f"Runs:         {mlflow_line(result.tracking_uri)}")
+
+
+def _shown(constraint: Constraint, member: Mapping[str, Any]) -> str:
+    """What is compared with a bound: the ratio to the untouched model of a relative one, where it was measured."""
+    ratio = constraint.metric + RATIO
+    return ratio if constraint.relative and ratio in member else constraint.metric
 
 
 def mlflow_line(tracking_uri: str) -> str:
