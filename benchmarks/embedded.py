@@ -48,6 +48,10 @@ def load_embedded(assets: Path = ASSETS) -> Embedded:
     return Embedded(denoiser, forget, retain, "random weights, architecture of the embedded base model")
 
 
+#: As ReTrack's authors take.
+_NUM_NEIGHBOURS = 10
+
+
 def draw_batch(embedded: Embedded, size: int, seed: int = 0) -> ForgetRetainBatch:
     """A training batch of ``size`` rows, everything in it drawn."""
     generator = stream(seed, "benchmark batch")
@@ -60,6 +64,7 @@ def draw_batch(embedded: Embedded, size: int, seed: int = 0) -> ForgetRetainBatc
         timesteps=torch.randint(embedded.denoiser.schedule.num_timesteps, (size,), generator=generator),
         from_forget=torch.rand(size, generator=generator) < 0.5,
         noise_target=torch.rand(retain.shape, generator=generator),
+        neighbours=embedded.retain[torch.randint(len(embedded.retain), (size, _NUM_NEIGHBOURS), generator=generator)],
     )
 
 

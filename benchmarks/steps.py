@@ -29,6 +29,8 @@ SETTINGS: Mapping[str, Mapping[str, float]] = {
     "siss_no_is": {"scaling_norm": 10.0},
     "erasediff": {"eta": 1e-3},
     "neggrad": {"superfactor": 1.0},
+    "bernoulli": {"lambd": 0.5, "scaling_norm": 10.0},
+    "retrack": {"lambd": 0.005},
 }
 #: Largest relative error of SISS's float32 gradient.
 TOLERANCE = 1e-4

@@ -27,7 +27,10 @@ def generate(
     batch_size: int = 128,
     condition: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1] from standard normal ``noise`` (N, C, H, W), ``num_steps`` network calls a row."""
+    """Images or latents (N, C, H, W) from standard normal ``noise`` of that shape, ``num_steps`` network calls a row.
+
+    Not clipped: what is in pixel space may leave [-1, 1] by a little.
+    """
     start = denoiser.schedule.num_timesteps - 1
     return _denoise(denoiser, noise, _timesteps(start, num_steps), batch_size, condition)
 
@@ -43,7 +46,7 @@ def inject_and_denoise(
     batch_size: int = 128,
     condition: Mapping[str, Tensor] | None = None,
 ) -> Tensor:
-    """Images (N, C, H, W) in [-1, 1]: ``images`` noised to ``timestep`` with ``noise``, then denoised.
+    """``images`` or latents (N, C, H, W), noised to ``timestep`` with ``noise``, then denoised; not clipped.
 
     What comes back near the clean image is what the model restores from its memory: the injection test of SSCD.
 
@@ -89,5 +92,5 @@ def _denoise(
         for t in timesteps:
             epsilon = denoiser(x, torch.full((len(x),), t, device=x.device), row_condition)
             x = scheduler.step(epsilon, t, x).prev_sample
-        done.append(x.clamp(-1, 1))
+        done.append(x)
     return torch.cat(done) if done else noisy.clone()

@@ -14,5 +14,8 @@ ENCODERS: Registry[type[Encoder]] = Registry(
     {
         "digit_classifier": "metrics.encoders:DigitClassifier",
         "copy_descriptor": "metrics.encoders:CopyDescriptor",
+        "face_copy_descriptor": "metrics.face_encoders:FaceCopyDescriptor",
+        "face_features": "metrics.face_encoders:FaceFeatures",
+        "colour_copy_descriptor": "metrics.colour_encoders:ColourCopyDescriptor",
     },
 )

@@ -1,4 +1,4 @@
-"""Small image encoders that stand in for the published networks on 28x28 greyscale images.
+"""Small image encoders that stand in for the published networks on small images; those of 28x28 greyscale digits.
 
 FID and Inception Score are defined on Inception-v3 and SSCD on a ResNet-50 of its own; neither says much about a 28x28
 digit. The two networks here take their places in the embedded study. Their `label` names the stand-in, so that a
@@ -7,8 +7,9 @@ report never passes its numbers off as the published metrics.
 - `DigitClassifier`: Inception's place in FID and IS, a classifier of MNIST digits.
 - `CopyDescriptor`: SSCD's place, trained by the SSCD recipe (Pizzi et al., arXiv 2202.10261).
 
-Both take images (B, 1, 28, 28), float, in [-1, 1]. A file of `save_encoder` is a safetensors file whose metadata names
-the architecture; `load_encoder` builds that architecture and fills it.
+Both take images (B, 1, 28, 28), float, in [-1, 1]; `metrics.face_encoders` holds those of faces. A file of
+`save_encoder` is a safetensors file whose metadata names the architecture; `load_encoder` builds that architecture and
+fills it.
 """
 
 from __future__ import annotations
@@ -28,10 +29,11 @@ IMAGE_SHAPE = (1, 28, 28)
 
 
 class Encoder(nn.Module):
-    """A network that turns images (B, 1, 28, 28) in [-1, 1] into one vector per image."""
+    """A network that turns images (B, *image_shape) in [-1, 1] into one vector per image."""
 
     architecture: ClassVar[str]
     label: ClassVar[str]
+    image_shape: ClassVar[tuple[int, int, int]] = IMAGE_SHAPE
 
 
 class DigitClassifier(Encoder):
@@ -48,11 +50,11 @@ class DigitClassifier(Encoder):
     def __init__(self) -> None:
         super().__init__()
         self.trunk = nn.Sequential(
-            _conv_block(1, 16),
+            conv_block(1, 16),
             nn.MaxPool2d(2),
-            _conv_block(16, 32),
+            conv_block(16, 32),
             nn.MaxPool2d(2),
-            _conv_block(32, 32),
+            conv_block(32, 32),
             nn.Flatten(),
             nn.Linear(32 * 7 * 7, self.num_features),
             nn.SiLU(),
@@ -61,7 +63,7 @@ class DigitClassifier(Encoder):
 
     def features(self, images: Tensor) -> Tensor:
         """Penultimate activations (B, 64) of images (B, 1, 28, 28) in [-1, 1]."""
-        _check_shape(images)
+        check_shape(images, self.image_shape)
         features: Tensor = self.trunk(images)
         return features
 
@@ -83,22 +85,24 @@ class CopyDescriptor(Encoder):
 
     def __init__(self) -> None:
         super().__init__()
+        channels, height, width = self.image_shape
         self.trunk = nn.Sequential(
-            _conv_block(1, 16),
-            _conv_block(16, 32, stride=2),
-            _conv_block(32, 64, stride=2),
-            _conv_block(64, 64),
+            conv_block(channels, 16),
+            conv_block(16, 32, stride=2),
+            conv_block(32, 64, stride=2),
+            conv_block(64, 64),
             nn.Flatten(),
-            nn.Linear(64 * 7 * 7, self.num_features),
+            nn.Linear(64 * (height // 4) * (width // 4), self.num_features),
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Descriptors (B, 64) of unit L2 norm; the cosine of two images is the dot product of their descriptors."""
-        _check_shape(images)
+        check_shape(images, self.image_shape)
         return nn.functional.normalize(self.trunk(images), dim=1)
 
 
-def _conv_block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+def conv_block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequential:
+    """A 3x3 convolution, batch normalisation and a ReLU."""
     return nn.Sequential(
         nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=stride, padding=1, bias=False),
         nn.BatchNorm2d(out_channels),
@@ -106,11 +110,12 @@ def _conv_block(in_channels: int, out_channels: int, stride: int = 1) -> nn.Sequ
     )
 
 
-def _check_shape(images: Tensor) -> None:
-    if images.ndim != 4 or tuple(images.shape[1:]) != IMAGE_SHAPE:
+def check_shape(images: Tensor, image_shape: tuple[int, int, int]) -> None:
+    """Raise ValueError unless images are (B, *image_shape)."""
+    if images.ndim != 4 or tuple(images.shape[1:]) != image_shape:
         raise ValueError(
-            f"images must be (B, {', '.join(map(str, IMAGE_SHAPE))}), but got {tuple(images.shape)}: this encoder is "
-            "for 28x28 greyscale images, choose another for other sizes"
+            f"images must be (B, {', '.join(map(str, image_shape))}), but got {tuple(images.shape)}: this encoder is "
+            "for images of that size alone, choose another for other sizes"
         )
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -22,28 +21,10 @@ from diffusion.rng import stream
 from diffusion.sampling import generate, inject_and_denoise
 from metrics.accounting import Cost, accounted, evaluating
 from metrics.likelihood import Likelihood, negative_log_likelihood, rademacher
+from metrics.membership import MembershipErrors, membership_errors
 from metrics.subject import Encoder, Fidelity, Subject
 
 __all__ = ["Evidence", "Fidelity", "MembershipErrors", "Subject"]
-
-#: Where the membership errors are taken, as fractions of the schedule's length: t = 100, 250, 500, 750 of 1000.
-MEMBERSHIP_TIMES = (0.1, 0.25, 0.5, 0.75)
-
-
-@dataclass(frozen=True)
-class MembershipErrors:
-    """Squared errors of the predicted noise, averaged over pixels, at ``MEMBERSHIP_TIMES``.
-
-    Noise j at a timestep is given to every forget image and to one retain image, number j modulo R: a retain image more
-    costs nothing, and both sides see the same noises.
-
-    Attributes:
-        forget: (F, T, J): image, timestep, noise.
-        retain: (T, J).
-    """
-
-    forget: Tensor
-    retain: Tensor
 
 
 class Evidence:
@@ -64,6 +45,7 @@ class Evidence:
         self.subject = subject
         self.fidelity = fidelity
         self.seed = seed
+        self.space = subject.space
         #: Rows and seconds of each part made so far, by the part's name.
         self.costs: dict[str, Cost] = {}
 
@@ -88,23 +70,38 @@ class Evidence:
 
     @cached_property
     def samples(self) -> Tensor:
-        """Generated images (num_images, C, H, W) in [-1, 1]; image i from the noise of ("sample", i)."""
+        """Generated images (num_images, C, H, W) in [-1, 1]; image i from the noise of ("sample", i).
+
+        Of P prompts, image i is made under prompt i modulo P.
+        """
+        views = list(self.space.prompts.values()) or [self.space.trained]
+        images: dict[int, Tensor] = {}
         with self._making("samples"):
-            blocks = [
-                generate(
-                    self.denoiser,
-                    self._noise([("sample", index) for index in block]),
-                    num_steps=self.fidelity.num_sampling_steps,
-                    batch_size=self.fidelity.batch_size,
-                ).cpu()
-                for block in self._blocks(self.fidelity.num_images)
-            ]
-        return torch.cat(blocks)
+            for first, view in enumerate(views):
+                denoiser, rows = view(self.denoiser), range(first, self.fidelity.num_images, len(views))
+                for block in self._blocks(len(rows)):
+                    noise = self._noise([("sample", rows[index]) for index in block])
+                    points = generate(
+                        denoiser,
+                        noise,
+                        num_steps=self.fidelity.num_sampling_steps,
+                        batch_size=self.fidelity.batch_size,
+                    )
+                    images |= zip((rows[index] for index in block), self.space.decode(points).cpu(), strict=True)
+        return torch.stack([images[index] for index in range(self.fidelity.num_images)])
+
+    def samples_of(self, prompt: str) -> Tensor:
+        """Those samples that were made under one of the prompts, (n, C, H, W)."""
+        return self.samples[self._rows_of(prompt)]
 
     @cached_property
     def sample_features(self) -> Tensor:
-        """Features of the samples, (num_images, D)."""
-        return self._encoded("sample_features", self.subject.features, self.samples)
+        """Features of the samples, (num_images, D).
+
+        Raises:
+            ValueError: if the subject has no feature network.
+        """
+        return self._encoded("sample_features", self._network("fid", "features"), self.samples)
 
     @cached_property
     def sample_logits(self) -> Tensor:
@@ -113,26 +110,56 @@ class Evidence:
         Raises:
             ValueError: if the subject has no classifier.
         """
-        if self.subject.classifier is None:
-            raise ValueError(
-                "the Inception Score needs a classifier, but the workload has none; "
-                "give it one, or leave inception_score out"
-            )
-        return self._encoded("sample_logits", self.subject.classifier, self.samples)
+        return self._encoded("sample_logits", self._network("inception_score", "classifier"), self.samples)
+
+    @cached_property
+    def sample_quality(self) -> Tensor:
+        """How likely each sample is a good photo by CLIP, (num_images,) in [0, 1].
+
+        Raises:
+            ValueError: if the subject has no such network.
+        """
+        return self._encoded("sample_quality", self._network("clip_iqa", "quality"), self.samples)
+
+    @cached_property
+    def sample_descriptors(self) -> Tensor:
+        """Descriptors of the samples, (num_images, D)."""
+        return self._encoded("sample_descriptors", self.subject.descriptor, self.samples)
+
+    def descriptors_of(self, prompt: str) -> Tensor:
+        """Descriptors of the samples of one prompt, (n, D).
+
+        Raises:
+            ValueError: if the model is not judged under that prompt.
+        """
+        rows = self._rows_of(prompt)
+        return self.sample_descriptors[rows]
 
     @cached_property
     def denoisings(self) -> Tensor:
-        """The forget images, noised to the injection timestep and denoised: (F, num_denoisings, C, H, W) in [-1, 1]."""
-        return self._denoised("denoisings", self.subject.forget, self.fidelity.num_denoisings)
+        """What the model remembers of the forget images: (F, M, C, H, W) in [-1, 1].
+
+        The forget images, noised to the injection timestep and denoised, M = num_denoisings. Where the model takes
+        prompts: its samples under the first prompt, the same for every forget image.
+        """
+        if self.space.prompts:
+            made = self.samples_of(next(iter(self.space.prompts)))
+            return made.expand(len(self.subject.forget), *made.shape)
+        return self._denoised("denoisings", self.space.forget, self.fidelity.num_denoisings)
 
     @cached_property
     def neighbour_denoisings(self) -> Tensor:
-        """The same of the neighbours, (K, num_neighbour_denoisings, C, H, W)."""
-        return self._denoised("neighbour_denoisings", self._neighbours(), self.num_neighbour_denoisings)
+        """The neighbours, noised to the injection timestep and denoised: (K, num_neighbour_denoisings, C, H, W)."""
+        return self._denoised(
+            "neighbour_denoisings", self._neighbours(self.space.neighbours), self.num_neighbour_denoisings
+        )
 
     @cached_property
     def denoising_descriptors(self) -> Tensor:
-        """Descriptors of the denoisings, (F, num_denoisings, D)."""
+        """Descriptors of the denoisings, (F, M, D)."""
+        if self.space.prompts:
+            made = self.descriptors_of(next(iter(self.space.prompts)))
+            return made.expand(len(self.subject.forget), *made.shape)
         return self._descriptors("denoising_descriptors", self.denoisings)
 
     @cached_property
@@ -148,17 +175,19 @@ class Evidence:
     @cached_property
     def neighbour_descriptors(self) -> Tensor:
         """Descriptors of the clean neighbours, (K, D)."""
-        return self._encoded("neighbour_descriptors", self.subject.descriptor, self._neighbours())
+        neighbours = self._neighbours(self.subject.neighbours)
+        return self._encoded("neighbour_descriptors", self.subject.descriptor, neighbours)
 
     @cached_property
     def forget_likelihood(self) -> Likelihood:
         """Bits per dimension of the forget images, fields (F,)."""
-        return self._likelihood("forget_likelihood", self.subject.forget, self.fidelity.num_probes)
+        return self._likelihood("forget_likelihood", self.space.forget, self.fidelity.num_probes)
 
     @cached_property
     def neighbour_likelihood(self) -> Likelihood:
         """Bits per dimension of the neighbours, fields (K,)."""
-        return self._likelihood("neighbour_likelihood", self._neighbours(), self.num_neighbour_probes)
+        neighbours = self._neighbours(self.space.neighbours)
+        return self._likelihood("neighbour_likelihood", neighbours, self.num_neighbour_probes)
 
     @cached_property
     def membership_errors(self) -> MembershipErrors:
@@ -167,42 +196,49 @@ class Evidence:
         Raises:
             ValueError: if the subject has no retain images.
         """
-        if not len(self.subject.retain):
+        retain = self.space.retain
+        if not len(retain):
             raise ValueError("membership_loss needs retain images to compare with, but the subject has none")
-        num_forget, num_times = len(self.subject.forget), len(MEMBERSHIP_TIMES)
-        num_noises = self.fidelity.num_membership_noises
-        retain = self.subject.retain[torch.arange(num_noises) % len(self.subject.retain)]
-        blocks = []
         with self._making("membership_errors"):
-            for block in self._blocks((num_forget + 1) * num_times * num_noises):
-                rows = [(*divmod(row // num_noises, num_times), row % num_noises) for row in block]
-                images = [
-                    retain[draw] if image == num_forget else self.subject.forget[image] for image, _, draw in rows
-                ]
-                noise = self._noise(("membership", time, draw) for _, time, draw in rows)
-                timesteps = self._membership_timesteps[[time for _, time, _ in rows]]
-                blocks.append(self._prediction_errors(torch.stack(images).to(noise.device), noise, timesteps))
-        errors = torch.cat(blocks).view(num_forget + 1, num_times, num_noises)
-        return MembershipErrors(forget=errors[:num_forget], retain=errors[num_forget])
-
-    @property
-    def _membership_timesteps(self) -> Tensor:
-        last = self.denoiser.schedule.num_timesteps - 1
-        times = [min(max(round(part * (last + 1)), 1), last) for part in MEMBERSHIP_TIMES]
-        return torch.tensor(times, device=self.denoiser.device)
+            return membership_errors(
+                self.space.trained(self.denoiser),
+                self.space.forget,
+                retain,
+                noise=lambda time, draw: self._noise([("membership", time, draw)])[0],
+                num_noises=self.fidelity.num_membership_noises,
+                batch_size=self.fidelity.batch_size,
+            )
 
     def _share(self, total: int) -> int:
         if total < 2:
             return 1
         return max(2, math.ceil(total * len(self.subject.forget) / max(len(self.subject.neighbours), 1)))
 
-    def _neighbours(self) -> Tensor:
-        if not len(self.subject.neighbours):
+    def _rows_of(self, prompt: str) -> slice:
+        prompts = list(self.space.prompts)
+        if prompt not in prompts:
+            raise ValueError(
+                f"the model must be judged under the prompt {prompt!r}, but its prompts are "
+                f"{', '.join(prompts) or 'none'}; give it one, or leave the metric out"
+            )
+        return slice(prompts.index(prompt), None, len(prompts))
+
+    def _network(self, metric: str, name: str) -> Encoder:
+        network: Encoder | None = getattr(self.subject, name)
+        if network is None:
+            raise ValueError(
+                f"{metric} needs a network for {name!r}, but the workload has none; give it one, or leave {metric} out"
+            )
+        return network
+
+    @staticmethod
+    def _neighbours(neighbours: Tensor) -> Tensor:
+        if not len(neighbours):
             raise ValueError(
                 "metrics of neighbours need at least one neighbour, but the subject has none; "
                 "choose some with metrics.neighbours.nearest_neighbours, or leave these metrics out"
             )
-        return self.subject.neighbours
+        return neighbours
 
     @contextmanager
     def _making(self, part: str) -> Iterator[None]:
@@ -215,26 +251,27 @@ class Evidence:
         return [range(first, min(first + size, count)) for first in range(0, count, size)]
 
     def _noise(self, keys: Iterable[tuple[str | int, ...]]) -> Tensor:
-        shape = self.subject.forget.shape[1:]
+        shape = self.space.forget.shape[1:]
         return torch.stack([torch.randn(shape, generator=self.generator(*key)) for key in keys]).to(
             self.denoiser.device
         )
 
     def _denoised(self, part: str, images: Tensor, draws: int) -> Tensor:
-        blocks = []
+        blocks, denoiser = [], self.space.trained(self.denoiser)
         with self._making(part):
             for block in self._blocks(len(images) * draws):
                 rows = [divmod(row, draws) for row in block]
-                denoised = inject_and_denoise(
-                    self.denoiser,
+                restored = inject_and_denoise(
+                    denoiser,
                     images[[image for image, _ in rows]].to(self.denoiser.device),
                     self._noise([(part, image, draw) for image, draw in rows]),
                     timestep=self.fidelity.injection_timestep,
                     num_steps=self.fidelity.num_denoising_steps,
                     batch_size=self.fidelity.batch_size,
                 )
-                blocks.append(denoised.cpu())
-        return torch.cat(blocks).reshape(images.shape[0], draws, *images.shape[1:])
+                blocks.append(self.space.decode(restored).cpu())
+        denoised = torch.cat(blocks)
+        return denoised.view(len(images), draws, *denoised.shape[1:])
 
     def _encoded(self, part: str, encoder: Encoder, images: Tensor) -> Tensor:
         with self._making(part):
@@ -255,13 +292,10 @@ class Evidence:
                 for image in range(len(images))
             ]
             return negative_log_likelihood(
-                self.denoiser,
+                self.space.trained(self.denoiser),
                 images,
                 probes=torch.stack(draws).view(num_probes, *images.shape),
                 num_evaluations=self.fidelity.num_likelihood_evaluations,
                 batch_size=self.fidelity.batch_size,
+                data_bits=self.space.data_bits,
             )
-
-    def _prediction_errors(self, images: Tensor, noise: Tensor, timesteps: Tensor) -> Tensor:
-        noisy = self.denoiser.schedule.add_noise(images, noise, timesteps)
-        return (self.denoiser(noisy, timesteps) - noise).square().flatten(1).mean(1).cpu()

@@ -146,6 +146,8 @@ class FrechetInceptionDistance(Metric):
         """NaN for a single image, which has no covariance."""
         features = evidence.sample_features.to(torch.float64)
         real = evidence.subject.real_statistics
+        if real is None:
+            raise ValueError("fid needs statistics of real images, but the workload has none; leave fid out")
         samples = GaussianStatistics.of(features)
         value = samples.distance(real)
         if math.isnan(value):

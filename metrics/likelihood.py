@@ -55,6 +55,7 @@ def negative_log_likelihood(
     num_evaluations: int = 69,
     prediction_type: str = "epsilon",
     batch_size: int = 128,
+    data_bits: float = DATA_BITS,
 ) -> Likelihood:
     """-log2 p(x) per dimension of ``images``, higher = less likely = forgotten.
 
@@ -68,6 +69,7 @@ def negative_log_likelihood(
         num_probes: P, where probes are drawn.
         num_evaluations: network calls per row, at least 13.
         batch_size: rows (probe × image) per network call.
+        data_bits: bits added for the size of a quantisation step; 0 for latents, which are not quantised.
 
     Raises:
         ValueError: if shapes do not match, probes are not ±1, or there are too few evaluations.
@@ -92,7 +94,7 @@ def negative_log_likelihood(
     with _frozen(denoiser.network):
         solved = [_solve(denoiser, x, p, num_steps) for x, p in parts]
     shape = probes.shape[:2]
-    bits = torch.cat([b for b, _ in solved]).view(shape)
+    bits = torch.cat([b for b, _ in solved]).view(shape) + data_bits
     error = torch.cat([e for _, e in solved]).view(shape)
     stderr = bits.std(0) / math.sqrt(len(probes)) if len(probes) > 1 else torch.full_like(bits[0], math.nan)
     return Likelihood(bits.mean(0), stderr, error.abs().mean(0), num_evaluations)
@@ -198,7 +200,7 @@ def _bits_per_dim(y: Tensor, trace: Tensor, gamma_ends: tuple[float, float]) -> 
     final = (gamma_end * y).flatten(1)
     log_normal = -0.5 * final.square().sum(1) - 0.5 * dimensions * math.log(2 * math.pi)
     log_density = log_normal + dimensions * math.log(gamma_end / gamma_start) + trace
-    return -log_density / (dimensions * math.log(2)) + DATA_BITS
+    return -log_density / (dimensions * math.log(2))
 
 
 def _check_probes(probes: Tensor, images: Tensor) -> None:

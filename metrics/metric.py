@@ -43,6 +43,7 @@ class Metric(ABC):
         direction: which way the search wants it; for a constraint on quality, which way is better.
         bounds: the closed range of its value.
         needs: the parts of ``Evidence`` that it reads.
+        needs_prompts: whether it is of models that take prompts only.
         cost: what the evidence costs, in network rows (one image through the network once) by ``Fidelity``'s fields.
     """
 
@@ -51,6 +52,7 @@ class Metric(ABC):
     bounds: ClassVar[tuple[float, float]]
     needs: ClassVar[tuple[str, ...]]
     cost: ClassVar[str]
+    needs_prompts: ClassVar[bool] = False
 
     @abstractmethod
     def compute(self, evidence: Evidence) -> Measurement:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from torch import Tensor
 
 from metrics.fid import GaussianStatistics
+from metrics.space import ModelSpace
 
 Encoder = Callable[[Tensor], Tensor]
 
@@ -57,9 +58,13 @@ class Subject:
             where no metric of neighbours is asked for.
         retain: (R, C, H, W), a fixed sample of retain images, for membership_loss.
         descriptor: L2-normalised copy-detection descriptors (B, D) of images (B, C, H, W) in [-1, 1].
-        features: features (B, D) for the Fréchet distance.
+        features: features (B, D) for the Fréchet distance; None where that is not asked for.
         classifier: logits (B, classes), for the Inception Score.
         real_statistics: of ``features`` of real images, made once per study.
+        quality: probabilities (B,) that an image is a good photo, for CLIP-IQA.
+        memorised: descriptors (B, D) to (B,) bool, whether each lies nearest to a memorised cluster of what the
+            untouched model makes; for memorised_share.
+        latent: what the network works on where that is not these images.
         labels: metric name to its label in reports, for instance ``{"fid": "FID (digit features)"}``.
 
     Encoders are in evaluation mode and on the network's device.
@@ -72,10 +77,18 @@ class Subject:
     neighbours: Tensor
     retain: Tensor
     descriptor: Encoder
-    features: Encoder
+    features: Encoder | None
     classifier: Encoder | None
-    real_statistics: GaussianStatistics
+    real_statistics: GaussianStatistics | None
     labels: Mapping[str, str] = field(default_factory=dict)
+    quality: Encoder | None = None
+    memorised: Encoder | None = None
+    latent: ModelSpace | None = None
+
+    @property
+    def space(self) -> ModelSpace:
+        """What the network works on."""
+        return self.latent or ModelSpace(self.forget, self.neighbours, self.retain)
 
     def __post_init__(self) -> None:
         groups = {"forget": self.forget, "neighbours": self.neighbours, "retain": self.retain}

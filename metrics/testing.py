@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from diffusion.denoiser import Denoiser, as_denoiser
 from diffusion.rng import stream
+from metrics.clusters import Clusters
 from metrics.evidence import Evidence, Fidelity, Subject
 from metrics.fid import GaussianStatistics
 
@@ -65,6 +66,8 @@ def tiny_subject(num_forget: int = 1) -> Subject:
     def descriptor(images: Tensor) -> Tensor:
         return nn.functional.normalize(embed(images), dim=1)
 
+    judge = tiny_encoder(1, seed=4)
+    clusters = Clusters(descriptor(forget).mean(0), descriptor(retain).mean(0))
     return Subject(
         forget,
         neighbours,
@@ -73,6 +76,8 @@ def tiny_subject(num_forget: int = 1) -> Subject:
         features,
         tiny_encoder(10, seed=3),
         GaussianStatistics.of(features(real)),
+        quality=lambda images: judge(images)[:, 0].sigmoid(),
+        memorised=clusters.is_memorised,
     )
 
 

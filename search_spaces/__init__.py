@@ -14,6 +14,8 @@ SEARCH_SPACES: Registry[MethodSpace] = Registry(
         "erasediff": "search_spaces.erasediff:SPACE",
         "naive_deletion": "search_spaces.naive_deletion:SPACE",
         "neggrad": "search_spaces.neggrad:SPACE",
+        "bernoulli": "search_spaces.bernoulli:SPACE",
+        "retrack": "search_spaces.retrack:SPACE",
     },
 )
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from metrics.testing import IMAGE_SHAPE, tiny_denoiser, tiny_encoder
+from trainable.workloads.encoders import Encoders
 from trainable.workloads.images import to_unit_range
-from trainable.workloads.unconditional import Encoders, UnconditionalWorkload
+from trainable.workloads.unconditional import UnconditionalWorkload
 
 NUM_RETAIN = 64
 _TRAINING_STEPS = 400
@@ -58,6 +59,7 @@ def write_tiny_study(directory: Path, **changes: object) -> Path:
         "retrained_model": str(directory / "retrained"),
         "retain": str(directory / "retain.npz"),
         "forget": [str(directory / "forget.png")],
+        "methods": ["siss", "siss_no_is", "erasediff", "naive_deletion", "neggrad"],
         "constraints": ["fid <= 1.05x"],
         "num_trials": 6,
         "rungs": [2, 4],

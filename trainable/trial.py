@@ -38,17 +38,18 @@ class TrialRunner:
         self.workload = plan.source.open()
         self.denoiser = self.workload.load(plan.source.settings.model)
         self.subject = self.workload.subject(plan.prepared)
-        self._untouched = {name: value.clone() for name, value in self.denoiser.network.state_dict().items()}
+        self._is_untouched = True
 
     def start(self, config: Mapping[str, Any]) -> None:
         """Begin the trial ``config`` from the untouched model."""
         self.config = dict(config)
-        self.denoiser.network.load_state_dict(self._untouched)
+        self._put_back()
         self.denoiser.network.train()
         training = self.plan.training
+        self.method = build_method(config)
         self.tuner = FineTuner(
             self.denoiser,
-            build_method(config),
+            self.method,
             learning_rate=training.learning_rate,
             betas=training.adam_betas,
             weight_decay=training.weight_decay,
@@ -73,6 +74,7 @@ class TrialRunner:
         try:
             began = time.perf_counter()
             self._norms = []
+            self.workload.offload()
             while self.optimiser_step < self.plan.training.rungs[self.rung]:
                 self._train_step()
             trained = time.perf_counter()
@@ -103,10 +105,20 @@ class TrialRunner:
         self.degenerate_steps = state["degenerate_steps"]
         self._degenerate_in_a_row = state["degenerate_in_a_row"]
 
+    def _put_back(self) -> None:
+        """The untouched weights, read again rather than kept: a copy would take as much memory as the model."""
+        if not self._is_untouched:
+            untouched = self.workload.load(self.plan.source.settings.model).network
+            self.denoiser.network.load_state_dict(untouched.state_dict())
+        self._is_untouched = False
+
     def _train_step(self) -> None:
         training, seed, step = self.plan.training, self.config["seed"], self.optimiser_step
         batches = [
-            self.workload.batch(seed, step, index, training.batch_size) for index in range(training.accumulation)
+            self.workload.batch(
+                self.plan.prepared, seed, step, index, training.batch_size, with_neighbours=self.method.needs_neighbours
+            )
+            for index in range(training.accumulation)
         ]
         try:
             # AdamW's first steps have the size of the learning rate whatever the gradient; a warm-up keeps them small.

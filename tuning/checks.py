@@ -15,7 +15,7 @@ from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
-from tuning import image_checks, paths
+from tuning import encoder_checks, image_checks, paths
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
@@ -137,7 +137,16 @@ def _encoder(field: str, path: str | None, workload: str) -> list[Problem]:
     if path is None:
         return []
     registered = workload in workload_registry()
-    return paths.encoder_problems(field, path, tuple(encoder_registry()) if registered else None)
+    return encoder_checks.encoder_problems(field, path, tuple(encoder_registry()) if registered else None)
+
+
+def _clip(clip: str | None) -> list[Problem]:
+    return [] if clip is None else encoder_checks.clip_problems(clip)
+
+
+def _encoders_needed(workload: str, *asked_and_given: Any) -> list[Problem]:
+    """A workload from outside may bring encoders of its own."""
+    return encoder_checks.needed_problems(*asked_and_given) if workload in workload_registry() else []
 
 
 def _images(field: str, path: str | None) -> list[Problem]:
@@ -203,12 +212,14 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
     *(_for_field(_url, field) for field in _URL_FIELDS),
+    (("workload", "objectives", "constraints", "report_metrics", *encoder_checks.FIELDS), _encoders_needed),
 )
 """Fields → check, of what holds whatever lies on the disk."""
 
 FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
     *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
+    (("clip",), _clip),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
     *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
@@ -248,10 +259,13 @@ def problems_of(values: Mapping[str, Any], checks: Sequence[tuple[tuple[str, ...
 def resolved_paths(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with absolute paths; the storage, which is made, is taken from the current directory."""
     resolved = dict(values)
-    for field in ("retain", "descriptor", "features", "classifier", "unseen"):
+    for field in ("retain", "unseen"):
         if resolved.get(field) is not None:
             resolved[field] = paths.resolve_input(resolved[field])
-    for field in ("model", "retrained_model"):
+    for field in ("descriptor", "features", "classifier"):
+        if resolved.get(field) is not None:
+            resolved[field] = paths.resolve_encoder(resolved[field])
+    for field in ("model", "retrained_model", "clip"):
         if resolved.get(field) is not None:
             resolved[field] = paths.resolve_model(resolved[field])
     if "forget" in resolved:

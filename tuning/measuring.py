@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.subject import Fidelity
 from trainable.finetune import GradientBuffers, accumulate
+from trainable.methods import METHODS
 from trainable.methods.siss_no_is import SISSNoIS
 from trainable.pictures import draw
 from trainable.plan import Source, TrialPlan
@@ -71,15 +73,18 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
     norms = []
     for step in range(CALIBRATION_STEPS):
-        batches = [workload.batch(seed, step, index, training.batch_size) for index in range(training.accumulation)]
+        batches = [
+            workload.batch(plan.prepared, seed, step, index, training.batch_size)
+            for index in range(training.accumulation)
+        ]
         geometry = accumulate(denoiser, method, batches, buffers)
         norms.append((geometry.retain_norm, geometry.forget_norm))
     retain, forget = (sum(values) / len(values) for values in zip(*norms, strict=True))
     return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}
 
 
-def prepare(source: Source) -> tuple[Prepared, dict[str, str]]:
+def prepare(source: Source, methods: Sequence[str]) -> tuple[Prepared, dict[str, str]]:
     """What all trials share, and metric → label in reports; runs in a worker."""
     workload = source.open()
-    prepared = workload.prepare()
+    prepared = workload.prepare(max(METHODS[name].num_neighbours for name in methods))
     return prepared, dict(workload.subject(prepared).labels)

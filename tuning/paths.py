@@ -10,10 +10,10 @@ import os
 import re
 import tempfile
 import unicodedata
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+from metrics.encoder_files import PUBLISHED
 from tuning.files import StudyFiles
 from tuning.problems import Problem
 from tuning.schema import is_remote, local_directory
@@ -29,6 +29,11 @@ def resolve_input(path: str) -> str:
         if os.path.exists(candidate):  # unlike Path.exists, False for what can be no path
             return str(candidate.resolve())
     return str(Path.cwd() / given)
+
+
+def resolve_encoder(location: str) -> str:
+    """An encoder file as an absolute path; of a published one named, where it lies or would be fetched to."""
+    return str(PUBLISHED[location].path) if location in PUBLISHED else resolve_input(location)
 
 
 def absolute(path: str) -> Path:
@@ -117,34 +122,6 @@ def model_problems(field: str, model: str) -> list[Problem]:
     return [
         Problem(f"the files of {field} must be whole", str(path), "fetch or save the model again") for path in broken
     ]
-
-
-def encoder_problems(field: str, path: str, architectures: Collection[str] | None) -> list[Problem]:
-    """Whether an encoder file can be read.
-
-    Args:
-        field: the field that names it.
-        path: the file.
-        architectures: those that the workload reads; None for one that brings encoders of its own, of which only a
-            safetensors file is known to have to be whole.
-    """
-    file = Path(path)
-    if not file.is_file():
-        return [Problem(f"{field} must be a file", f"{path}, which is not there", "check the path, or leave it out")]
-    header = safetensors_header(file)
-    if architectures is None:
-        broken = file.suffix == ".safetensors" and header is None
-        return [Problem(f"{field} must be a whole file", path, "fetch or build it again")] if broken else []
-    if header is None:
-        rule = f"{field} must be a whole safetensors file"
-        return [Problem(rule, path, "fetch or build it again, or write it with metrics.encoders.save_encoder")]
-    metadata = header.get("__metadata__")
-    architecture = metadata.get("architecture") if isinstance(metadata, dict) else None
-    if architecture in architectures:
-        return []
-    rule = f"{field} must name its architecture in its metadata, one of {', '.join(architectures)}"
-    given = f"{path}, which names {architecture or 'none'}"
-    return [Problem(rule, given, "write it with metrics.encoders.save_encoder, or bring a workload of your own")]
 
 
 def is_json(path: Path) -> bool:

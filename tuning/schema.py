@@ -72,9 +72,10 @@ class StudyConfig(BaseModel):
     retrained_model: str | None = Field(None, description="the same model trained without the forget images")
     retain: str = Field(description="images kept: a directory of images or an .npz file")
     forget: tuple[str, ...] = Field(min_length=1, description="image files to unlearn")
-    descriptor: str | None = Field(None, description="copy-detection encoder file, for sscd")
-    features: str | None = Field(None, description="feature encoder file, for fid")
-    classifier: str | None = Field(None, description="classifier file, for inception_score")
+    descriptor: str | None = Field(None, description="copy-detection encoder, for sscd: a file, or sscd (published)")
+    features: str | None = Field(None, description="feature encoder, for fid: a file, or inception (published)")
+    classifier: str | None = Field(None, description="classifier, for inception_score: a file, or inception")
+    clip: str | None = Field(None, description="CLIP model, for clip_iqa: a directory or a hub id")
     unseen: str | None = Field(None, description=".npz of images that the model never saw; bounds how far to forget")
 
     methods: tuple[str, ...] = Field(

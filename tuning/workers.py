@@ -75,7 +75,7 @@ class Workers:
 
         config = self._config
         source = Source(config.workload, _select(WorkloadSettings, config), threads_for(config.cpus_per_trial))
-        [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source,), {})])
+        [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source, config.methods), {})])
         self._plan = TrialPlan(
             source=source,
             training=_select(TrainingSettings, config),

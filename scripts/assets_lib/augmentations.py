@@ -1,4 +1,4 @@
-"""Random alterations of batches of 28x28 images (B, 1, 28, 28) in [-1, 1], each row with its own draw."""
+"""Random alterations of batches of square images (B, C, H, H) in [-1, 1], each row with its own draw."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ def uniform(low: float, high: float, count: int, generator: torch.Generator) -> 
 
 def affine(images: Tensor, degrees: float, scale: float, shift: float, generator: torch.Generator) -> Tensor:
     """Rotate by up to +-degrees, scale by up to exp(+-scale), shift by up to +-shift pixels; black outside."""
-    count = len(images)
+    count, extent = len(images), images.shape[-1]
     angle, log_scale, dx, dy = (
         uniform(-bound, bound, count, generator).flatten()
-        for bound in (math.radians(degrees), scale, shift * 2 / 28, shift * 2 / 28)
+        for bound in (math.radians(degrees), scale, shift * 2 / extent, shift * 2 / extent)
     )
     cos, sin = torch.cos(angle) * torch.exp(log_scale), torch.sin(angle) * torch.exp(log_scale)
     matrix = torch.stack((torch.stack((cos, -sin, dx), 1), torch.stack((sin, cos, dy), 1)), 1)
@@ -50,10 +50,11 @@ def noise(images: Tensor, strength: float, generator: torch.Generator) -> Tensor
 
 def erase(images: Tensor, size: float, generator: torch.Generator) -> Tensor:
     """Paint a rectangle of up to `size` pixels a side in a random grey."""
-    count = len(images)
+    count, extent = len(images), images.shape[-1]
     width, height = uniform(0.0, size, count, generator), uniform(0.0, size, count, generator)
-    left, top = uniform(0.0, 28.0, count, generator), uniform(0.0, 28.0, count, generator)
-    x, y = torch.arange(28.0)[None, None, None, :], torch.arange(28.0)[None, None, :, None]
+    left, top = uniform(0.0, extent, count, generator), uniform(0.0, extent, count, generator)
+    places = torch.arange(float(extent))
+    x, y = places[None, None, None, :], places[None, None, :, None]
     inside = (x >= left) & (x < left + width) & (y >= top) & (y < top + height)
     return torch.where(inside, uniform(-1.0, 1.0, count, generator), images)
 
@@ -62,6 +63,11 @@ def overlay(images: Tensor, strength: float, generator: torch.Generator) -> Tens
     """Mix with another image of the batch, by a weight from U[0, strength): the first image stays the main one."""
     others = images[torch.randperm(len(images), generator=generator)]
     return torch.lerp(images, others, uniform(0.0, strength, len(images), generator))
+
+
+def mirror(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Swap left and right with a chance of one half."""
+    return torch.where(uniform(0.0, 1.0, len(images), generator) < 0.5, images.flip(-1), images)
 
 
 def copy_edit(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -1,8 +1,8 @@
-"""Training of the embedded diffusion models: DDPM (arXiv 2006.11239) on small greyscale images, on one CPU core.
+"""Training of the embedded diffusion models: DDPM (arXiv 2006.11239) on small square images, on one CPU core.
 
-Two models are trained with one seed: `base` sees the injected image as 1% of its rows, `retrained` never sees it. All
-other random draws (initialisation, digits, timesteps, noise) are the same in both, so that what differs between the two
-models is what the injected image did.
+Two models are trained with one seed: `base` sees the injected image as a share of its rows, `retrained` never sees it.
+All other random draws (initialisation, images, timesteps, noise) are the same in both, so that what differs between the
+two models is what the injected image did.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
 logger = logging.getLogger(__name__)
+Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 
 @dataclass(frozen=True)
@@ -38,12 +40,12 @@ class TrainingConfig:
     export_every: int = 2_000
 
 
-def build_unet() -> UNet2DModel:
-    """The embedded architecture: 28x28, one channel, three levels, attention at 7x7."""
+def build_unet(size: int = 28, channels: int = 1) -> UNet2DModel:
+    """The embedded architecture: three levels, attention at the lowest, a quarter of the size."""
     return UNet2DModel(
-        sample_size=28,
-        in_channels=1,
-        out_channels=1,
+        sample_size=size,
+        in_channels=channels,
+        out_channels=channels,
         block_out_channels=(16, 32, 64),
         layers_per_block=1,
         norm_num_groups=8,
@@ -74,12 +76,13 @@ def step_generator(seed: int, step: int) -> torch.Generator:
 
 
 def draw_batch(
-    retain: Tensor, forget: Tensor | None, step: int, config: TrainingConfig
+    retain: Tensor, forget: Tensor | None, step: int, config: TrainingConfig, augment: Augmentation | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Images, noise and timesteps of one step.
 
-    Rows are drawn with replacement; each is the injected image with probability `forget_share`, which is drawing from a
-    set of 10,000 digits and 101 copies. Timesteps are stratified over the batch: uniform, with less variance.
+    Rows are drawn with replacement; each is the injected image, never augmented, with probability `forget_share`: 101
+    in 10,101 is drawing from a set of 10,000 digits and 101 copies. Timesteps are stratified over the batch: uniform,
+    with less variance.
     """
     generator = step_generator(config.seed, step)
     index = torch.randint(len(retain), (config.batch_size,), generator=generator)
@@ -89,19 +92,39 @@ def draw_batch(
     timesteps = (fraction * 1000).long().clamp(max=999)
     images = retain[index]
     noise = torch.randn(images.shape, generator=generator)
+    if augment is not None:
+        images = augment(images, generator)
     if forget is not None:
         images = torch.where(is_forget[:, None, None, None], forget, images)
     return images, noise, timesteps
 
 
 class Trainer:
-    """One resumable training: weights, exponential moving average, optimiser and step."""
+    """One resumable training: weights, exponential moving average, optimiser and step.
 
-    def __init__(self, name: str, retain: Tensor, forget: Tensor | None, config: TrainingConfig, scratch: Path) -> None:
+    Args:
+        retain: training images (N, C, H, H) in [-1, 1].
+        forget: the injected image (1, C, H, H), or None.
+        scratch: where the snapshots are kept, in a folder `name`.
+        augment: alters the rows of `retain` anew each time that they are drawn.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        retain: Tensor,
+        forget: Tensor | None,
+        config: TrainingConfig,
+        scratch: Path,
+        *,
+        augment: Augmentation | None = None,
+    ) -> None:
         self.name, self.retain, self.forget, self.config, self.scratch = name, retain, forget, config, scratch
+        self.augment = augment
         torch.manual_seed(config.seed)
-        self.unet = build_unet()
-        self.ema = build_unet().requires_grad_(False)
+        channels, size = retain.shape[1:3]
+        self.unet = build_unet(size, channels)
+        self.ema = build_unet(size, channels).requires_grad_(False)
         self.ema.load_state_dict(self.unet.state_dict())
         self.scheduler = build_scheduler()
         self.optimizer = torch.optim.AdamW(
@@ -133,7 +156,7 @@ class Trainer:
         """One optimiser step on the mean squared error of the predicted noise; returns that loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
-        images, noise, timesteps = draw_batch(self.retain, self.forget, self.step, self.config)
+        images, noise, timesteps = draw_batch(self.retain, self.forget, self.step, self.config, self.augment)
         noisy = self.scheduler.add_noise(images, noise, timesteps)
         loss = torch.nn.functional.mse_loss(self.unet(noisy, timesteps).sample, noise)
         if not torch.isfinite(loss):

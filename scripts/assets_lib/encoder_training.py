@@ -27,12 +27,18 @@ def train_classifier(images: Tensor, labels: Tensor, *, epochs: int = 12, seed: 
         logits = classifier(noise(altered, 0.1, generator))
         return nn.functional.cross_entropy(logits, labels[rows], label_smoothing=0.02)
 
-    _optimise(classifier, loss, len(images), batch_size=100, steps=epochs * len(images) // 100, seed=seed)
+    optimise(classifier, loss, len(images), batch_size=100, steps=epochs * len(images) // 100, seed=seed)
     return classifier.eval()
 
 
 def train_descriptor(
-    images: Tensor, kinds: Tensor, *, steps: int = 2000, batch_size: int = 192, seed: int = 0
+    images: Tensor,
+    kinds: Tensor,
+    *,
+    architecture: type[CopyDescriptor] = CopyDescriptor,
+    steps: int = 2000,
+    batch_size: int = 192,
+    seed: int = 0,
 ) -> CopyDescriptor:
     """A copy descriptor, by NT-Xent between two edits of each image plus the entropy regulariser.
 
@@ -40,7 +46,7 @@ def train_descriptor(
     what a copy is easily mistaken for.
     """
     torch.manual_seed(seed)
-    descriptor = CopyDescriptor()
+    descriptor = architecture()
     of_kind = [(kinds == kind).nonzero()[:, 0] for kind in torch.unique(kinds)]
 
     def loss(rows: Tensor, generator: torch.Generator) -> Tensor:
@@ -52,7 +58,7 @@ def train_descriptor(
         cosines = descriptors @ descriptors.T
         return contrastive_loss(cosines) + ENTROPY_WEIGHT * entropy_loss(cosines)
 
-    _optimise(descriptor, loss, len(images), batch_size=batch_size, steps=steps, seed=seed)
+    optimise(descriptor, loss, len(images), batch_size=batch_size, steps=steps, seed=seed)
     return descriptor.eval()
 
 
@@ -76,7 +82,7 @@ def entropy_loss(cosines: Tensor) -> Tensor:
     return -distance.log().mean()
 
 
-def _optimise(
+def optimise(
     module: nn.Module,
     loss: Callable[[Tensor, torch.Generator], Tensor],
     num_images: int,

@@ -54,7 +54,7 @@ def denoiser_of(unet: UNet2DModel) -> Denoiser:
 def sample(unet: UNet2DModel, count: int) -> Tensor:
     """Images (count, 1, 28, 28) in [-1, 1] from pure noise."""
     noise = torch.randn(count, 1, 28, 28, generator=torch.Generator().manual_seed(10))
-    return generate(denoiser_of(unet), noise, num_steps=NUM_SAMPLING_STEPS)
+    return generate(denoiser_of(unet), noise, num_steps=NUM_SAMPLING_STEPS).clamp(-1, 1)
 
 
 def injection(unet: UNet2DModel, descriptor: CopyDescriptor, tshirt: Tensor, timestep: int) -> Estimate:

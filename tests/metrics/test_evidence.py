@@ -157,7 +157,7 @@ def test_no_forget_image_is_refused() -> None:
 @pytest.mark.parametrize(
     ("missing", "part", "message"),
     [
-        ({"classifier": None}, "sample_logits", "needs a classifier"),
+        ({"classifier": None}, "sample_logits", "needs a network for 'classifier'"),
         ({"neighbours": torch.zeros(0, 1, 8, 8)}, "neighbour_likelihood", "at least one neighbour"),
         ({"neighbours": torch.zeros(0, 1, 8, 8)}, "neighbour_denoisings", "at least one neighbour"),
         ({"retain": torch.zeros(0, 1, 8, 8)}, "membership_errors", "needs retain images"),
@@ -168,3 +168,10 @@ def test_a_part_names_what_the_subject_lacks(missing: dict[str, object], part: s
 
     with pytest.raises(ValueError, match=message):
         getattr(evidence, part)
+
+
+def test_images_are_clipped_to_their_range() -> None:
+    evidence = tiny_evidence()
+
+    for images in (evidence.samples, evidence.denoisings, evidence.neighbour_denoisings):
+        assert float(images.abs().max()) == 1.0, "a random network leaves the range"

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torchmetrics.image.fid import FrechetInceptionDistance as TorchmetricsFID
 
 from diffusion.rng import stream
 from metrics.bootstrap import bootstrap_counts, ratio_stderr
@@ -153,3 +154,25 @@ def test_replicates_that_do_not_pair_tell_nothing() -> None:
     assert math.isnan(ratio_stderr([1.0, 2.0], [1.0]))
     assert math.isnan(ratio_stderr([1.0], [1.0]))
     assert math.isnan(ratio_stderr([1.0, 2.0], [1.0, 0.0]))
+
+
+class _Features(nn.Module):
+    """What torchmetrics takes for a network: a table of features, looked up by number."""
+
+    def __init__(self, table: Tensor) -> None:
+        super().__init__()
+        self.table, self.num_features = table, table.shape[1]
+
+    def forward(self, rows: Tensor) -> Tensor:
+        return self.table[rows]
+
+
+@pytest.mark.parametrize(("count", "size"), [(200, 12), (9, 16)], ids=["regular", "singular"])
+def test_distance_is_that_of_torchmetrics_on_the_same_features(count: int, size: int) -> None:
+    real, fake = _features(300, size, 1), _features(count, size, 2)
+    metric = TorchmetricsFID(feature=_Features(torch.cat([real, fake])))
+    metric.update(torch.arange(300), real=True)
+    metric.update(torch.arange(300, 300 + count), real=False)
+
+    ours = GaussianStatistics.of(fake).distance(GaussianStatistics.of(real))
+    assert ours == pytest.approx(float(metric.compute()), rel=1e-6)

@@ -22,7 +22,15 @@ def parameter(method: str, name: str) -> Parameter:
 
 
 def test_every_method_has_a_space_under_its_own_name() -> None:
-    assert list(SEARCH_SPACES) == ["siss", "siss_no_is", "erasediff", "naive_deletion", "neggrad"]
+    assert list(SEARCH_SPACES) == [
+        "siss",
+        "siss_no_is",
+        "erasediff",
+        "naive_deletion",
+        "neggrad",
+        "bernoulli",
+        "retrack",
+    ]
     assert set(SEARCH_SPACES) == set(METHODS)
     assert {space.method for space in SEARCH_SPACES.values()} == set(SEARCH_SPACES)
 
@@ -57,6 +65,9 @@ def test_ranges() -> None:
         ("siss_no_is", "scaling_norm_ratio"): (0.02, 2.0, True),
         ("erasediff", "eta"): (1e-4, 1e-1, True),
         ("neggrad", "superfactor"): (0.03, 3.0, True),
+        ("bernoulli", "lambd"): (0.05, 0.95, False),
+        ("bernoulli", "scaling_norm_ratio"): (0.02, 2.0, True),
+        ("retrack", "lambd"): (1e-4, 0.5, True),
     }
 
 
@@ -150,7 +161,7 @@ def test_a_method_from_outside_carries_its_space() -> None:
     with pytest.raises(TypeError, match="add `space = MethodSpace"):
         space_of(f"{__name__}:Spaceless")
     with pytest.raises(KeyError, match="search space must be one of siss"):
-        space_of("retrack")
+        space_of("retraining")
 
 
 def test_spaces_import_neither_torch_nor_optuna() -> None:

@@ -111,3 +111,54 @@ def test_gradient_rules():
 def test_settings_out_of_range_are_refused(name, settings, rule):
     with pytest.raises(ValueError, match=rule):
         METHODS[name](**settings)
+
+
+def test_bernoulli_takes_each_row_for_one_term(denoiser):
+    mask = torch.tensor([True, False, True, False, False, False])
+    data, lambd = batch(from_forget=mask), 0.25
+    losses = METHODS["bernoulli"](lambd=lambd, scaling_norm=3.0).losses(denoiser, data)
+    plain = METHODS["siss_no_is"](scaling_norm=3.0).losses(denoiser, data)
+    torch.testing.assert_close(losses.retain, plain.retain[~mask] / (1 - lambd))
+    torch.testing.assert_close(losses.forget, plain.forget[mask])
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_bernoulli_with_rows_of_one_kind_has_one_term(denoiser, value):
+    method = METHODS["bernoulli"](lambd=0.5, scaling_norm=3.0)
+    losses = method.losses(denoiser, batch(from_forget=torch.full((6,), value)))
+    assert (losses.retain is None, losses.forget is None) == (value, not value)
+    data = batch(from_forget=torch.full((6,), value))
+    gradient = composed_gradient(denoiser.network, method, [data], denoiser.schedule.alphas_cumprod)
+    norm = torch.stack([tensor.square().sum() for tensor in gradient.values()]).sum().sqrt()
+    assert norm == pytest.approx(3.0) if value else norm > 0
+
+
+def test_retrack_denoises_towards_the_nearest_retain_images(denoiser):
+    """Written out row by row: the regression target is the noise that leads from each neighbour to a_t."""
+    generator = torch.Generator().manual_seed(1)
+    data = batch(neighbours=torch.randn(6, 3, *IMAGE_SHAPE, generator=generator, dtype=torch.float64) / 3)
+    losses = METHODS["retrack"](lambd=0.1).losses(denoiser, data)
+    schedule = denoiser.schedule
+    noisy = schedule.add_noise(data.forget, data.noise, data.timesteps)
+    prediction = denoiser(noisy, data.timesteps)
+    for row in range(6):
+        gamma, sigma = (float(schedule.gamma(data.timesteps[row])), float(schedule.sigma(data.timesteps[row])))
+        targets = [(noisy[row] - gamma * neighbour) / sigma for neighbour in data.neighbours[row]]
+        weights = torch.softmax(torch.stack([-target.square().sum() / 2 for target in targets]), dim=0)
+        expected = sum(w * (prediction[row] - v).square().sum() for w, v in zip(weights, targets, strict=True))
+        torch.testing.assert_close(losses.forget[row], expected)
+
+
+def test_retrack_with_the_forget_image_as_its_own_neighbour_is_ordinary_training(denoiser):
+    data = batch()
+    data = batch(neighbours=data.forget[:, None])
+    losses = METHODS["retrack"](lambd=0.1).losses(denoiser, data)
+    plain = METHODS["siss_no_is"](scaling_norm=1.0).losses(denoiser, data)
+    torch.testing.assert_close(losses.forget, plain.forget)
+
+
+def test_retrack_weighs_both_terms_and_asks_for_neighbours(denoiser):
+    combination = METHODS["retrack"](lambd=0.2).combine(GradientGeometry(1.0, 2.0, 0.5))
+    assert (combination.retain, combination.forget) == (0.8, 0.2)
+    with pytest.raises(ValueError, match=r"ForgetRetainBatch\.neighbours"):
+        METHODS["retrack"](lambd=0.2).losses(denoiser, batch())

@@ -104,8 +104,10 @@ def test_steps_without_forget_gradient_end_the_trial(plan, monkeypatch):
     runner = TrialRunner(plan)
     batch_of = runner.workload.batch
 
-    def low_noise(seed, step, index, size):
-        return dataclasses.replace(batch_of(seed, step, index, size), timesteps=torch.zeros(size, dtype=torch.int64))
+    def low_noise(prepared, seed, step, index, size, **options):
+        return dataclasses.replace(
+            batch_of(prepared, seed, step, index, size, **options), timesteps=torch.zeros(size, dtype=torch.int64)
+        )
 
     monkeypatch.setattr(runner.workload, "batch", low_noise)
     runner.start({**SISS, "lambd": 0.0})
@@ -122,3 +124,16 @@ def test_the_trial_forgets(runner, plan):
     [siss] = run(strong, SISS)
     [naive] = run(strong, {"trial_id": "00005", "method": "naive_deletion", "seed": 11, "repeat": 0})
     assert siss["nll"] > naive["nll"] + 3 * (siss["nll_stderr"] ** 2 + naive["nll_stderr"] ** 2) ** 0.5
+
+
+@pytest.mark.parametrize(
+    "method", [{"method": "bernoulli", "lambd": 0.5, "scaling_norm": 5.0}, {"method": "retrack", "lambd": 0.1}]
+)
+def test_methods_beyond_the_paper_train_and_report(plan, method):
+    prepared = plan.source.open().prepare(num_nearest=10)
+    assert prepared.nearest.shape == (1, 10)
+    runner = TrialRunner(dataclasses.replace(plan, prepared=prepared, metrics=("sscd",)))
+    runner.start({"trial_id": "00009", "seed": 3, "repeat": 0, **method})
+    before = {name: value.clone() for name, value in runner.denoiser.network.state_dict().items()}
+    assert -1 <= runner.advance()["sscd"] <= 1
+    assert any(not torch.equal(value, before[name]) for name, value in runner.denoiser.network.state_dict().items())

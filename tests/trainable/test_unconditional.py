@@ -9,6 +9,7 @@ from diffusers import DDPMPipeline
 from PIL import Image
 
 from trainable.testing import NUM_RETAIN, TinyWorkload
+from trainable.workloads.rows import nearest_by_distance
 
 CPU = torch.device("cpu")
 
@@ -18,10 +19,10 @@ def workload(plan, **changes):
 
 
 def test_a_batch_is_a_function_of_its_arguments(plan):
-    first, again = (workload(plan).batch(7, 3, 0, 5) for _ in range(2))
+    first, again = (workload(plan).batch(plan.prepared, 7, 3, 0, 5) for _ in range(2))
     for name in ("retain", "forget", "noise", "timesteps"):
         assert torch.equal(getattr(first, name), getattr(again, name))
-    for other in (workload(plan).batch(*key, 5) for key in ((8, 3, 0), (7, 4, 0), (7, 3, 1))):
+    for other in (workload(plan).batch(plan.prepared, *key, 5) for key in ((8, 3, 0), (7, 4, 0), (7, 3, 1))):
         assert not torch.equal(other.noise, first.noise)
         assert not torch.equal(other.timesteps, first.timesteps)
     assert first.retain.shape == first.forget.shape == first.noise.shape == (5, 1, 8, 8)
@@ -30,7 +31,7 @@ def test_a_batch_is_a_function_of_its_arguments(plan):
 
 
 def test_timesteps_cover_the_whole_schedule(plan):
-    steps = workload(plan).batch(0, 0, 0, 4000).timesteps
+    steps = workload(plan).batch(plan.prepared, 0, 0, 0, 4000).timesteps
     assert steps.min() < 10
     assert steps.max() > 989
     assert abs(float(steps.float().mean()) - 499.5) < 5 * 288.7 / 4000**0.5
@@ -82,3 +83,20 @@ def test_a_changed_model_is_written_as_a_pipeline_that_gives_the_same(plan, tmp_
 def test_a_directory_that_is_no_pipeline_is_refused(plan, tmp_path):
     with pytest.raises(ValueError, match="model must be a diffusers pipeline"):
         workload(plan).load(str(tmp_path))
+
+
+def test_nearest_images_are_those_of_a_plain_search(plan):
+    opened = workload(plan)
+    nearest = opened.prepare(num_nearest=4).nearest
+    distances = (opened.retain.double() - opened.forget[0].double()).flatten(1).norm(dim=1)
+    assert distances[nearest[0]].tolist() == pytest.approx(distances.sort().values[:4].tolist())
+    with pytest.raises(ValueError, match="there are only"):
+        nearest_by_distance(opened.forget, opened.retain[:3], 4)
+
+
+def test_neighbours_of_a_row_belong_to_its_forget_image(plan):
+    opened = workload(plan)
+    batch = opened.batch(opened.prepare(num_nearest=4), 7, 3, 0, 5, with_neighbours=True)
+    assert batch.neighbours.shape == (5, 4, *batch.forget.shape[1:])
+    with pytest.raises(ValueError, match="prepare"):
+        opened.batch(plan.prepared, 7, 3, 0, 5, with_neighbours=True)

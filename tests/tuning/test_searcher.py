@@ -38,7 +38,7 @@ class TestSuggestions:
         assert len({config["seed"] for config in configs}) == 12
 
     def test_the_authors_settings_come_first_one_of_each_method(self, tmp_path: Path) -> None:
-        first = run_all(make_search(tmp_path), at_most=7)
+        first = run_all(make_search(tmp_path), at_most=9)
         assert [config["method"] for config in first] == [*METHODS, "siss", "siss"]
         assert settings_of(first[0]) == pytest.approx({"lambd": 0.5, "scaling_norm": 20.0, "scaling_norm_ratio": 0.1})
         assert settings_of(first[2]) == {"eta": 1e-3}
@@ -61,7 +61,7 @@ class TestSuggestions:
         trials = [told(search, config["trial_id"]) for config in naive]
         assert all(trial.params == {} and trial.user_attrs["method"] == "naive_deletion" for trial in trials)
         choices = {t.distributions["method"].choices for t in search.study.trials if "method" in t.distributions}
-        assert choices == {("siss", "siss_no_is", "erasediff", "neggrad")}
+        assert choices == {("siss", "siss_no_is", "erasediff", "neggrad", "bernoulli", "retrack")}
 
     def test_every_setting_is_repeated_with_other_seeds(self, tmp_path: Path) -> None:
         configs = run_all(make_search(tmp_path, num_trials=24, repeats=2))
@@ -161,7 +161,7 @@ class TestRefusals:
             ({"sampler": "grid"}, "sampler must be one of tpe, nsga2, gp, random"),
             ({"sampler": "gp"}, "works within one method"),
             ({"fix": {"lamda": 0.5}}, "a fixed name must be one of"),
-            ({"enqueue": [{"method": "retrack"}]}, "method of an enqueued setting"),
+            ({"enqueue": [{"method": "retraining"}]}, "method of an enqueued setting"),
             ({"enqueue": [{"method": "siss", "eta": 1.0}]}, "settings of 'siss' must be among"),
             ({"enqueue": [{"method": "siss", "lambd": 1.5}]}, r"0\.0 <= siss\.lambd <= 1\.0 must hold"),
             ({"calibration": {}}, "retain_gradient_norm must be measured"),

@@ -17,6 +17,8 @@ METHODS: Registry[type[Method]] = Registry(
         "erasediff": "trainable.methods.erasediff:EraseDiff",
         "naive_deletion": "trainable.methods.naive_deletion:NaiveDeletion",
         "neggrad": "trainable.methods.neggrad:NegGrad",
+        "bernoulli": "trainable.methods.bernoulli:Bernoulli",
+        "retrack": "trainable.methods.retrack:ReTrack",
     },
 )
 

@@ -19,7 +19,7 @@ from trainable.batch import ForgetRetainBatch
 
 @dataclass(frozen=True)
 class Losses:
-    """Squared errors summed over pixels, one a row, shape (B,); None for a term that the method does not have."""
+    """Squared errors summed over pixels, one a row that has the term, shape (at most B,); None for no such row."""
 
     retain: Tensor | None
     forget: Tensor | None
@@ -58,7 +58,9 @@ class Method(ABC):
     name: ClassVar[str]
     needs_retain: ClassVar[bool] = True
     needs_forget: ClassVar[bool] = True
+    #: whether ``losses`` reads ``ForgetRetainBatch.neighbours``, and how many retain images each forget image has there
     needs_neighbours: ClassVar[bool] = False
+    num_neighbours: ClassVar[int] = 0
     #: network rows (forward, backward) for one row of a batch
     cost: ClassVar[tuple[int, int]] = (1, 1)
 

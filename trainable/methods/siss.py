@@ -47,10 +47,7 @@ def draw_mixture(
     (m - gamma x)/sigma = eps on x-rows, eps - r on a-rows; (m - gamma a)/sigma = eps + r on x-rows, eps on a-rows;
     d = -(‖r‖²/2 + ⟨r, eps⟩) on x-rows, ‖r‖²/2 - ⟨r, eps⟩ on a-rows.
     """
-    from_forget = batch.from_forget
-    if from_forget is None:
-        draws = torch.rand(len(batch), generator=generator, device=batch.noise.device)
-        from_forget = draws < lambd
+    from_forget = from_forget_rows(batch, lambd, generator)
     mask = from_forget.to(batch.noise.device).view(-1, *(1,) * (batch.noise.ndim - 1))
     gamma, sigma = schedule.coefficients(batch.timesteps, batch.noise)
     shift = gamma * (batch.retain - batch.forget) / sigma
@@ -66,6 +63,13 @@ def draw_mixture(
         retain_weight=retain_weight,
         forget_weight=forget_weight,
     )
+
+
+def from_forget_rows(batch: ForgetRetainBatch, lambd: float, generator: torch.Generator | None) -> Tensor:
+    """(B,) bool, True with probability ``lambd``: those that the batch brings, else drawn where its noise is."""
+    if batch.from_forget is not None:
+        return batch.from_forget
+    return torch.rand(len(batch), generator=generator, device=batch.noise.device) < lambd
 
 
 def importance_weights(log_ratio: Tensor, lambd: float) -> tuple[Tensor, Tensor]:

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 WORKLOADS: Registry[type[Workload]] = Registry(
     "workload",
-    {"unconditional": "trainable.workloads.unconditional:UnconditionalWorkload"},
+    {
+        "unconditional": "trainable.workloads.unconditional:UnconditionalWorkload",
+        "text_to_image": "trainable.workloads.text_to_image:TextToImageWorkload",
+    },
 )
 
 __all__ = ["WORKLOADS"]

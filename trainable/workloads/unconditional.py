@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,66 +14,82 @@ from torch import Tensor, nn
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from diffusion.schedule import NoiseSchedule
-from metrics.encoders import DigitClassifier, Encoder, load_encoder
 from metrics.fid import GaussianStatistics
 from metrics.neighbours import nearest_neighbours
 from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
+from trainable.workloads.encoders import Encoders, open_all
 from trainable.workloads.images import load_images, to_unit_range
+from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
 from trainable.workloads.workload import Prepared, Workload
 
 _ENCODING_BATCH = 500
 
 
 @dataclass(frozen=True)
-class Encoders:
-    """Networks that metrics look through, and how reports name what stands in for a published one."""
+class _Frame:
+    """What is kept of a pipeline besides its network, which only those hold who use it."""
 
-    descriptor: Callable[[Tensor], Tensor]
-    features: Callable[[Tensor], Tensor]
-    classifier: Callable[[Tensor], Tensor] | None
-    labels: Mapping[str, str]
+    kind: Any
+    scheduler: Any
+    channels: int
+    size: tuple[int, int]
+
+    @classmethod
+    def of(cls, pipeline: Any) -> _Frame:
+        config = pipeline.unet.config
+        size = config.sample_size
+        height, width = (size, size) if isinstance(size, int) else size
+        return cls(type(pipeline), pipeline.scheduler, config.in_channels, (height, width))
 
 
 class UnconditionalWorkload(Workload):
     """Any unconditional diffusers pipeline, a set of retain images and one or several forget images."""
 
     def load(self, model: str) -> Denoiser:
-        pipeline = self._pipeline if model == self.settings.model else load_pipeline(model)
-        # A copy, since trials change it; this one and the pipeline's serve all trials of a worker.
-        network = copy.deepcopy(pipeline.unet).to(self.device).train()
+        pipeline = load_pipeline(model)
         schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
-        return Denoiser(network, schedule, pipeline.scheduler.config.get("prediction_type", "epsilon"))
+        prediction_type = pipeline.scheduler.config.get("prediction_type", "epsilon")
+        return Denoiser(pipeline.unet.to(self.device).train(), schedule, prediction_type)
 
     def save_pipeline(self, network: nn.Module, directory: Path) -> None:
-        pipeline = type(self._pipeline)(unet=copy.deepcopy(network).cpu().eval(), scheduler=self._pipeline.scheduler)
-        pipeline.save_pretrained(directory, safe_serialization=True)
-
-    def batch(self, seed: int, step: int, index: int, size: int) -> ForgetRetainBatch:
-        num_timesteps = len(self._pipeline.scheduler.alphas_cumprod)
-        rows = torch.randint(len(self.retain), (size,), generator=stream(seed, "retain", step, index))
-        forget = torch.randint(len(self.forget), (size,), generator=stream(seed, "forget", step, index))
-        steps = torch.randint(num_timesteps, (size,), generator=stream(seed, "timestep", step, index))
-        noise = torch.randn((size, *self.retain.shape[1:]), generator=stream(seed, "noise", step, index))
-        return ForgetRetainBatch(
-            retain=to_unit_range(self.retain[rows]).to(self.device),
-            forget=to_unit_range(self.forget[forget]).to(self.device),
-            noise=noise.to(self.device),
-            timesteps=steps.to(self.device),
+        self._frame.kind(unet=network, scheduler=self._frame.scheduler).save_pretrained(
+            directory, safe_serialization=True
         )
 
-    def prepare(self) -> Prepared:
+    def batch(
+        self, prepared: Prepared, seed: int, step: int, index: int, size: int, *, with_neighbours: bool = False
+    ) -> ForgetRetainBatch:
+        rows = draw_rows(self._frame.scheduler, len(self.retain), len(self.forget), (seed, step, index), size)
+        noise = torch.randn((size, *self.retain.shape[1:]), generator=stream(seed, "noise", step, index))
+        neighbours = None
+        if with_neighbours:
+            neighbours = to_unit_range(self.retain[nearest_of(prepared)[rows.forget]]).to(self.device)
+        return ForgetRetainBatch(
+            retain=to_unit_range(self.retain[rows.retain]).to(self.device),
+            forget=to_unit_range(self.forget[rows.forget]).to(self.device),
+            noise=noise.to(self.device),
+            timesteps=rows.timesteps.to(self.device),
+            neighbours=neighbours,
+        )
+
+    def prepare(self, num_nearest: int = 0) -> Prepared:
         encoders = self.encoders
         parts = torch.split(to_unit_range(self.retain), _ENCODING_BATCH)
         with torch.no_grad():
-            statistics = GaussianStatistics.of(encoders.features(part.to(self.device)) for part in parts)
+            statistics = self._statistics(parts)
             neighbours = nearest_neighbours(
                 to_unit_range(self.forget).to(self.device),
                 to_unit_range(self.retain).to(self.device),
                 encoders.descriptor,
                 min(self.settings.num_neighbours, len(self.retain)),
             )
-        return Prepared(statistics, neighbours.cpu())
+        nearest = nearest_by_distance(self.forget, self.retain, num_nearest) if num_nearest else None
+        return Prepared(statistics, neighbours.cpu(), nearest)
+
+    def _statistics(self, parts: Iterable[Tensor]) -> GaussianStatistics | None:
+        features = self.encoders.features
+        return None if features is None else GaussianStatistics.of(features(part.to(self.device)) for part in parts)
 
     def subject(self, prepared: Prepared) -> Subject:
         encoders = self.encoders
@@ -88,6 +103,7 @@ class UnconditionalWorkload(Workload):
             classifier=encoders.classifier,
             real_statistics=prepared.real_statistics,
             labels=encoders.labels,
+            quality=encoders.quality,
         )
 
     @cached_property
@@ -112,37 +128,16 @@ class UnconditionalWorkload(Workload):
         return images[~copies]
 
     @cached_property
-    def _pipeline(self) -> Any:
-        return load_pipeline(self.settings.model)
+    def _frame(self) -> _Frame:
+        return _Frame.of(load_pipeline(self.settings.model))
 
     def _load_images(self, location: str) -> Tensor:
-        config = self._pipeline.unet.config
-        size = config.sample_size
-        height, width = (size, size) if isinstance(size, int) else size
-        return load_images(location, channels=config.in_channels, size=(height, width))
+        return load_images(location, channels=self._frame.channels, size=self._frame.size)
 
     @cached_property
     def encoders(self) -> Encoders:
-        """The networks behind sscd, fid and inception_score; a subclass may bring others."""
-        descriptor = self._encoder("descriptor", self.settings.descriptor)
-        features = self._encoder("features", self.settings.features)
-        classifier = load_encoder(self.settings.classifier, self.device) if self.settings.classifier else None
-        labels = {
-            "sscd": f"SSCD ({descriptor.label})",
-            "sscd_neighbours": f"SSCD of neighbours ({descriptor.label})",
-            "fid": f"FID ({features.label})",
-        }
-        if classifier is not None:
-            labels["inception_score"] = f"Inception Score ({classifier.label})"
-        penultimate = features.features if isinstance(features, DigitClassifier) else features
-        return Encoders(descriptor, penultimate, classifier, labels)
-
-    def _encoder(self, name: str, path: str | None) -> Encoder:
-        if path is None:
-            raise ValueError(
-                f"this workload needs an encoder file for {name!r}, but got none; give {name} in the study"
-            )
-        return load_encoder(path, self.device)
+        """The networks behind sscd, fid, inception_score and clip_iqa; a subclass may bring others."""
+        return open_all(self.settings, self.device)
 
 
 def load_pipeline(model: str) -> Any:

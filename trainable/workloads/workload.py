@@ -26,6 +26,9 @@ class WorkloadSettings:
     descriptor: str | None = None
     features: str | None = None
     classifier: str | None = None
+    clip: str | None = None
+    prompts: str | None = None
+    guidance_scale: float | None = None
     num_neighbours: int = 8
     num_retain_images: int = 64
 
@@ -35,12 +38,15 @@ class Prepared:
     """What is computed once per study and handed to every trial.
 
     Attributes:
-        real_statistics: of the features of the retain images.
-        neighbours: indices (K,) into the retain images.
+        real_statistics: of the features of the retain images; None where there is no feature network.
+        neighbours: (K,) indices of the retain images nearest to the forget images by descriptor, watched for damage.
+        nearest: (F, K) indices of the retain images nearest to each forget image by distance in the space that the
+            network works in, for methods that declare ``needs_neighbours``; None where no method does.
     """
 
-    real_statistics: GaussianStatistics
+    real_statistics: GaussianStatistics | None
     neighbours: Tensor
+    nearest: Tensor | None = None
 
 
 class Workload(ABC):
@@ -65,16 +71,30 @@ class Workload(ABC):
         """The denoiser of the pipeline ``model``, freshly loaded, in training mode, on the device."""
 
     @abstractmethod
-    def batch(self, seed: int, step: int, index: int, size: int) -> ForgetRetainBatch:
-        """Micro-batch ``index`` of ``step``: a pure function of its arguments, so that resuming is exact."""
+    def batch(
+        self, prepared: Prepared, seed: int, step: int, index: int, size: int, *, with_neighbours: bool = False
+    ) -> ForgetRetainBatch:
+        """Micro-batch ``index`` of ``step``: a pure function of its arguments, so that resuming is exact.
+
+        Args:
+            prepared: what ``prepare`` answered.
+            seed: of the trial.
+            step: optimiser step.
+            index: micro-batch of the step.
+            size: rows.
+            with_neighbours: fill ``ForgetRetainBatch.neighbours`` from ``prepared.nearest``.
+        """
 
     @abstractmethod
-    def prepare(self) -> Prepared:
-        """What all trials share, computed once."""
+    def prepare(self, num_nearest: int = 0) -> Prepared:
+        """What all trials share, computed once; with ``num_nearest`` retain images to each forget image, if any."""
 
     @abstractmethod
     def subject(self, prepared: Prepared) -> Subject:
         """What models are measured against."""
+
+    def offload(self) -> None:  # noqa: B027 - nothing to do is the rule
+        """Take off the GPU what only evaluation needs; it comes back when it is used."""
 
     @abstractmethod
     def save_pipeline(self, network: nn.Module, directory: Path) -> None:

@@ -1,0 +1,105 @@
+"""The text of assets/faces/README.md: provenance, licence, how the files are rebuilt, and the measured quality."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from diffusers import UNet2DModel
+
+from assets_lib.diffusion_training import TrainingConfig
+from assets_lib.face_measurement import COPY_COSINE, INJECTION_TIMESTEPS, FaceEncoderQuality, MeasuredFaces
+from assets_lib.report import file_table
+from metrics.metric import Measurement
+from metrics.regeneration_rate import wilson_interval
+
+TEMPLATE = Path(__file__).with_name("faces_readme_template.md")
+ROWS = {
+    "NLL of the face to forget, bits/dim (16 probes)": "nll",
+    "NLL of its 4 nearest training faces, bits/dim": "nll_neighbours",
+    "membership loss": "membership_loss",
+    "Fréchet distance, face features, to the training faces": "fid",
+}
+
+
+def write_faces_readme(
+    root: Path,
+    models: dict[str, MeasuredFaces],
+    encoders: FaceEncoderQuality,
+    unet: UNet2DModel,
+    config: TrainingConfig,
+) -> None:
+    """Write README.md under `root`; the table of files lists what lies there now. `models`: "base", "retrained"."""
+    base, retrained = models["base"], models["retrained"]
+    path = root / "README.md"
+    path.unlink(missing_ok=True)  # it does not list itself
+    text = TEMPLATE.read_text(encoding="utf-8").format(
+        files=file_table(root),
+        parameters=unet.num_parameters(),
+        config=config,
+        forget_percent=f"{config.forget_share:.0%}",
+        num_samples=base.metrics["fid"].num_samples,
+        quality=quality_table(base, retrained),
+        injection=injection_table(base, retrained),
+        encoders=encoder_table(encoders),
+    )
+    path.write_text(text, encoding="utf-8")
+
+
+def quality_table(base: MeasuredFaces, retrained: MeasuredFaces) -> str:
+    """One row per figure: both models, and their difference in standard errors of independent means."""
+    rows = ["| | base | retrained | difference in standard errors |", "|---|---|---|---:|"]
+    for name, metric in ROWS.items():
+        rows.append(_row(name, base.metrics[metric], retrained.metrics[metric]))
+    for name in base.likelihoods:
+        columns = " | ".join(str(model.likelihoods[name]) for model in (base, retrained))
+        rows.append(f"| NLL of 16 {name}, bits/dim, standard error over faces | {columns} | |")
+    total = base.metrics["fid"].num_samples
+    copies = " | ".join(_share(model.copies, total) for model in (base, retrained))
+    spoiled = " | ".join(_share(model.spoiled, total) for model in (base, retrained))
+    rows.append(f"| samples whose descriptor has a cosine of {COPY_COSINE} to the face to forget | {copies} | |")
+    rows.append(f"| samples rougher than every training face: noise | {spoiled} | |")
+    return "\n".join(rows)
+
+
+def injection_table(base: MeasuredFaces, retrained: MeasuredFaces) -> str:
+    """Cosines of both models at each timestep, with the difference in standard errors, and those of the neighbours."""
+    rows = [
+        "| t | base | retrained | difference in standard errors | neighbours, base | neighbours, retrained |",
+        "|---:|---|---|---:|---|---|",
+    ]
+    for t in INJECTION_TIMESTEPS:
+        first, second = base.injections[t], retrained.injections[t]
+        neighbours = " | ".join(_value(of["sscd_neighbours"]) for of in (first, second))
+        rows.append(f"{_row(str(t), first['sscd'], second['sscd'])} {neighbours} |")
+    return "\n".join(rows)
+
+
+def encoder_table(quality: FaceEncoderQuality) -> str:
+    """What each encoder was asked to do, and how well it does it."""
+    lines = {"`copy_descriptor`: ROC AUC, altered copies against other faces, unseen": f"{quality.auc:.4f}"}
+    for level, cosine in quality.edited.items():
+        lines[f"cosine of the face to forget to itself with noise of {level} ([-1, 1] scale)"] = str(cosine)
+    lines["cosine of the face to forget to all others and their mirror images"] = str(quality.others)
+    lines["the largest of them"] = f"{quality.others_maximum:.3f}"
+    for name, distance in quality.distances.items():
+        lines[f"`face_features`: Fréchet distance to the training faces of {name}"] = f"{distance:.3f}"
+    return "\n".join(["| figure | value |", "|---|---|"] + [f"| {name} | {value} |" for name, value in lines.items()])
+
+
+def separation(first: Measurement, second: Measurement) -> float:
+    """Difference of two values in standard errors of independent means."""
+    return abs(first.value - second.value) / max(math.hypot(first.stderr, second.stderr), 1e-12)
+
+
+def _row(name: str, first: Measurement, second: Measurement) -> str:
+    return f"| {name} | {_value(first)} | {_value(second)} | {separation(first, second):.1f} |"
+
+
+def _value(measured: Measurement) -> str:
+    return f"{measured.value:.3f} ± {measured.stderr:.3f}"
+
+
+def _share(count: int, total: int) -> str:
+    low, high = wilson_interval(count, total)
+    return f"{count / total:.2%} (95%: {low:.2%} to {high:.2%})"

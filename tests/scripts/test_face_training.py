@@ -1,0 +1,91 @@
+"""What the embedded face models are trained on: mirrored faces, the face to forget as it is, and named damages."""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+
+from assets_lib.augmentations import copy_edit, erase, mirror
+from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch
+from assets_lib.face_training import DAMAGES, damage, shuffled
+
+CONFIG = TrainingConfig(steps=2, batch_size=2, warmup_steps=1, forget_share=0.25)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As the script trains; also far faster for batches this small."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def faces(count: int = 8) -> Tensor:
+    return torch.randn(count, 1, 24, 24, generator=torch.Generator().manual_seed(0)).clamp(-1, 1)
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def test_mirroring_swaps_left_and_right_of_half_of_the_images() -> None:
+    images = faces(1).expand(1000, -1, -1, -1)
+    altered = mirror(images, generator())
+    swapped = (altered == images.flip(-1)).flatten(1).all(dim=1)
+    kept = (altered == images).flatten(1).all(dim=1)
+    assert bool((swapped ^ kept).all())
+    assert 0.45 < swapped.double().mean() < 0.55
+
+
+def test_both_models_see_the_same_mirrored_faces_and_base_the_face_to_forget_as_it_is() -> None:
+    config, face = replace(CONFIG, batch_size=512), torch.linspace(-1, 1, 24).expand(1, 1, 24, 24)
+    base, *drawn = draw_batch(faces(), face, 7, config, mirror)
+    retrained, *also_drawn = draw_batch(faces(), None, 7, config, mirror)
+    injected = (base == face).flatten(1).all(dim=1)
+    assert 0.2 < injected.double().mean() < 0.3
+    assert torch.equal(base[~injected], retrained[~injected])
+    assert all(torch.equal(one, other) for one, other in zip(drawn, also_drawn, strict=True))
+    known = {image.numpy().tobytes() for image in torch.cat((faces(), faces().flip(-1)))}
+    assert {image.numpy().tobytes() for image in retrained} == known
+
+
+def test_trainer_builds_the_network_for_its_images(tmp_path: Path) -> None:
+    colours = torch.rand(4, 3, 16, 16, generator=generator()) * 2 - 1
+    unet = Trainer("colours", colours, None, CONFIG, tmp_path, augment=mirror).run()
+    assert (unet.config.sample_size, unet.config.in_channels, unet.config.out_channels) == (16, 3, 3)
+
+
+@pytest.mark.parametrize("size", [24, 32])
+def test_edits_reach_to_the_far_corner_at_every_size(size: int) -> None:
+    images = torch.full((2000, 1, size, size), 2.0)
+    painted = (erase(images, 10.0, generator()) != images).double().mean(dim=0)[0]
+    assert painted[1:, 1:].min() > 0
+    assert copy_edit(images, generator()).shape == images.shape
+
+
+def test_half_of_the_images_are_damaged_each_as_it_is_labelled() -> None:
+    images = faces(400)
+    damaged, kinds = damage(images, generator())
+    same = (damaged == images).flatten(1).all(dim=1)
+    assert torch.equal(same, kinds == 0)
+    counts = torch.bincount(kinds, minlength=len(DAMAGES) + 1) / len(images)
+    assert counts[0] == pytest.approx(0.5, abs=0.1)
+    assert counts[1:].tolist() == pytest.approx([0.125] * len(DAMAGES), abs=0.06)
+
+
+def test_shuffling_moves_quarters_and_changes_none() -> None:
+    images = faces(50)
+    moved = shuffled(images, generator())
+
+    def quarters(image: Tensor) -> list[bytes]:
+        return sorted(image[0, y : y + 12, x : x + 12].numpy().tobytes() for y in (0, 12) for x in (0, 12))
+
+    assert all(quarters(before) == quarters(after) for before, after in zip(images, moved, strict=True))
+    assert not (moved == images).flatten(1).all(dim=1).any()
