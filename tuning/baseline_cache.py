@@ -21,7 +21,18 @@ from tuning.schema import StudyConfig, dump
 
 DIRECTORY = ".baselines"
 _FILE = "baseline.json"
-_PATHS = ("model", "retrained_model", "retain", "forget", "descriptor", "features", "classifier", "clip", "unseen")
+_PATHS = (
+    "model",
+    "retrained_model",
+    "retain",
+    "forget",
+    "descriptor",
+    "features",
+    "classifier",
+    "clip",
+    "prompts",
+    "unseen",
+)
 _IRRELEVANT = frozenset(
     {"name", "methods", "fix", "enqueue", "searcher", "num_trials", "time_budget", "repeats", "rungs", "learning_rate",
      "adam_betas", "weight_decay", "warmup_steps", "max_grad_norm", "max_degenerate_steps",

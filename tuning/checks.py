@@ -11,10 +11,12 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
+from trainable.workloads.prompts import find_prompt
 from tuning import encoder_checks, image_checks, paths
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
@@ -149,6 +151,26 @@ def _encoders_needed(workload: str, *asked_and_given: Any) -> list[Problem]:
     return encoder_checks.needed_problems(*asked_and_given) if workload in workload_registry() else []
 
 
+def _prompts(prompts: str | None, guidance_scale: float | None, workload: str, forget: Sequence[str]) -> list[Problem]:
+    """Prompts belong to text_to_image, which needs them; a workload from outside may take them or not."""
+    if workload == "unconditional" and (prompts is not None or guidance_scale is not None):
+        rule = "prompts and guidance_scale must be given to a workload that takes prompts only"
+        return [Problem(rule, f"workload {workload}", "leave them out, or give --workload text_to_image")]
+    if workload != "text_to_image":
+        return []
+    rule = "prompts must be a UTF-8 YAML file that gives the prompts of the one forget image"
+    remedy = "write a list of entries with image, original and modified; see docs/operations.md"
+    if prompts is None:
+        return [Problem(rule, "none", f"give --prompts FILE; {remedy}")]
+    if len(forget) != 1:
+        return [Problem(rule, f"{len(forget)} forget images", "run a study for each")]
+    try:
+        find_prompt(Path(prompts), forget[0])
+    except ValueError as error:
+        return [Problem(rule, f"{prompts}, {error}", remedy)]
+    return []
+
+
 def _images(field: str, path: str | None) -> list[Problem]:
     return [] if path is None else image_checks.images_problems(field, path)
 
@@ -220,6 +242,7 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
     *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
     (("clip",), _clip),
+    (("prompts", "guidance_scale", "workload", "forget"), _prompts),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
     *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
@@ -259,7 +282,7 @@ def problems_of(values: Mapping[str, Any], checks: Sequence[tuple[tuple[str, ...
 def resolved_paths(values: Mapping[str, Any]) -> dict[str, Any]:
     """`values` with absolute paths; the storage, which is made, is taken from the current directory."""
     resolved = dict(values)
-    for field in ("retain", "unseen"):
+    for field in ("retain", "prompts", "unseen"):
         if resolved.get(field) is not None:
             resolved[field] = paths.resolve_input(resolved[field])
     for field in ("descriptor", "features", "classifier"):

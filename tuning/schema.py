@@ -76,6 +76,12 @@ class StudyConfig(BaseModel):
     features: str | None = Field(None, description="feature encoder, for fid: a file, or inception (published)")
     classifier: str | None = Field(None, description="classifier, for inception_score: a file, or inception")
     clip: str | None = Field(None, description="CLIP model, for clip_iqa: a directory or a hub id")
+    prompts: str | None = Field(
+        None, description="UTF-8 YAML file with the prompts of the forget image, for text_to_image"
+    )
+    guidance_scale: float | None = Field(
+        None, ge=0, allow_inf_nan=False, description="classifier-free guidance in evaluation; none: 7.5 with prompts"
+    )
     unseen: str | None = Field(None, description=".npz of images that the model never saw; bounds how far to forget")
 
     methods: tuple[str, ...] = Field(
