@@ -213,7 +213,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     warnings.filterwarnings("ignore", category=FutureWarning)
     disable_progress_bar()
-    disable_weights_bar()
+    disable_weights_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(1)
     settings = Settings(
         files=TextToImageFiles(arguments.assets / "mini_text_to_image", arguments.snapshots / "parts"),

@@ -11,20 +11,20 @@ from torch import Tensor
 from assets_lib.coloured_images import SIZE, draw_pictures
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
-CONFIG = LoopConfig(steps=3_000, peak_lr=2e-3, ema_decay=0.995)
-BATCH_SIZE = 32
+CONFIG = LoopConfig(steps=6_000, peak_lr=2e-3, ema_decay=0.995)
+BATCH_SIZE = 16
 KL_WEIGHT = 3e-4  # on the mean over latent values, against the mean over pixel values
 CHUNK = 256
 
 
 def build_autoencoder() -> AutoencoderKL:
-    """Three levels of 16, 32 and 48 channels, attention at 8x8."""
+    """Three levels of 16, 16 and 48 channels, attention at 8x8."""
     return AutoencoderKL(
         in_channels=3,
         out_channels=3,
         down_block_types=("DownEncoderBlock2D",) * 3,
         up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 48),
+        block_out_channels=(16, 16, 48),
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
@@ -59,10 +59,10 @@ def train_autoencoder(digits: Tensor, fashion: Tensor, config: LoopConfig, scrat
 @torch.no_grad()
 def encode(autoencoder: AutoencoderKL, images: Tensor) -> Tensor:
     """Latents (N, 4, 8, 8), the posteriors' means and not yet scaled, of `images` (N, 3, 32, 32) in [-1, 1]."""
-    return torch.cat([autoencoder.encode(chunk).latent_dist.mean for chunk in images.split(CHUNK)])
+    return torch.cat([autoencoder.encode(chunk).latent_dist.mean for chunk in torch.split(images, CHUNK)])
 
 
 @torch.no_grad()
 def decode(autoencoder: AutoencoderKL, latents: Tensor) -> Tensor:
     """Images (N, 3, 32, 32) of latents (N, 4, 8, 8) that are not scaled, clipped to [-1, 1]."""
-    return torch.cat([autoencoder.decode(chunk).sample for chunk in latents.split(CHUNK)]).clamp(-1.0, 1.0)
+    return torch.cat([autoencoder.decode(chunk).sample for chunk in torch.split(latents, CHUNK)]).clamp(-1.0, 1.0)

@@ -59,4 +59,5 @@ def write_vocabulary(directory: Path) -> None:
 def build_tokenizer(directory: Path) -> CLIPTokenizer:
     """The tokenizer of a vocabulary written to `directory`."""
     write_vocabulary(directory)
-    return CLIPTokenizer.from_pretrained(directory, model_max_length=MAX_LENGTH)
+    tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(directory, model_max_length=MAX_LENGTH)
+    return tokenizer

@@ -18,11 +18,11 @@ from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenize
 
 from assets_lib.autoencoder_training import decode, encode
 from assets_lib.captions import Subject, coloured_caption
-from assets_lib.coloured_images import SIZE, coverage, draw_subjects, grey, paint, paint_subjects, random_colours
+from assets_lib.coloured_images import SIZE, draw_subjects, paint_all, paint_subjects
 from assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
 from assets_lib.training_loop import LoopConfig, TrainingLoop
 
-CONFIG = LoopConfig(steps=2_000, peak_lr=1e-3, weight_decay=1e-2)
+CONFIG = LoopConfig(steps=1_500, peak_lr=1e-3, weight_decay=1e-2)
 BATCH_SIZE = 64
 LOGIT_SCALE = math.log(100.0)  # CLIP-IQA's, fixed: its value is then the trained chance of "good" against "bad"
 WIDTH = 64
@@ -80,9 +80,7 @@ def draw_clean(pictures: Pictures, count: int, generator: torch.Generator) -> tu
     rows = torch.randint(len(pictures.digits), (count - count // 4,), generator=generator)
     subjects = draw_subjects(pictures.labels[rows], generator)
     pieces = pictures.fashion[torch.randint(len(pictures.fashion), (count // 4,), generator=generator)]
-    painted = paint(coverage(pieces), *random_colours(len(pieces), generator))
-    plain = torch.rand(len(pieces), 1, 1, 1, generator=generator) < 0.5
-    images = torch.cat((paint_subjects(pictures.digits[rows], subjects), torch.where(plain, grey(pieces), painted)))
+    images = torch.cat((paint_subjects(pictures.digits[rows], subjects), paint_all(pieces[:0], pieces, generator)))
     images[::4] = decode(pictures.autoencoder, encode(pictures.autoencoder, images[::4]))
     return images, [*subjects, *[None] * len(pieces)]
 

@@ -14,7 +14,7 @@ from assets_lib.encoder_training import ENTROPY_WEIGHT, contrastive_loss, entrop
 from assets_lib.training_loop import LoopConfig, TrainingLoop
 from metrics.colour_encoders import ColourCopyDescriptor
 
-CONFIG = LoopConfig(steps=1_000, peak_lr=3e-3, weight_decay=1e-2, grad_clip=10.0)
+CONFIG = LoopConfig(steps=800, peak_lr=3e-3, weight_decay=1e-2, grad_clip=10.0)
 BATCH_SIZE = 128
 
 

@@ -35,13 +35,6 @@ def colours(names: Sequence[str]) -> Tensor:
     return torch.tensor([known[name] for name in names], dtype=torch.float32) / 127.5 - 1.0
 
 
-def random_colours(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Inks and grounds (count, 3) in [-1, 1], any colours that differ by at least 0.7 in some channel."""
-    ink = torch.rand(count, 3, generator=generator) * 2.0 - 1.0
-    step = 0.7 + 0.6 * torch.rand(count, 3, generator=generator)
-    return ink, torch.where(ink > 0, ink - step, ink + step)
-
-
 @dataclass(frozen=True)
 class PaintedDigits:
     """Digits in the colours that their captions name."""
@@ -71,15 +64,16 @@ def painted_digits(digits: Tensor, labels: Tensor, generator: torch.Generator) -
 
 
 def paint_all(digits: Tensor, pieces: Tensor, generator: torch.Generator) -> Tensor:
-    """All of `digits` in the captions' colours, then `pieces` of fashion, in grey and in other colours by turns."""
-    captioned = paint_subjects(digits, draw_subjects(torch.zeros(len(digits), dtype=torch.int64), generator))
-    coloured = paint(coverage(pieces), *random_colours(len(pieces), generator))
-    plain = (torch.arange(len(pieces)) % 2 == 0)[:, None, None, None]
-    return torch.cat((captioned, torch.where(plain, grey(pieces), coloured)))
+    """All of `digits` in the captions' colours, then `pieces` of fashion, in grey and in those colours by turns."""
+    images = torch.cat((digits, pieces))
+    subjects = draw_subjects(torch.zeros(len(images), dtype=torch.int64), generator)
+    painted = paint_subjects(images, subjects)
+    painted[len(digits) :: 2] = grey(pieces[::2])
+    return painted
 
 
 def draw_pictures(digits: Tensor, fashion: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` pictures, half of them digits and half pieces of fashion, drawn with replacement."""
-    rows = torch.randint(len(digits), (count - count // 2,), generator=generator)
-    pieces = torch.randint(len(fashion), (count // 2,), generator=generator)
+    """`count` pictures, three quarters of them digits, the others pieces of fashion, drawn with replacement."""
+    rows = torch.randint(len(digits), (count - count // 4,), generator=generator)
+    pieces = torch.randint(len(fashion), (count // 4,), generator=generator)
     return paint_all(digits[rows], fashion[pieces], generator)

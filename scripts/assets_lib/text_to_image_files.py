@@ -84,7 +84,8 @@ def load_shirt(files: TextToImageFiles) -> Tensor:
 def save_clip(clip: CLIPModel, tokenizer: CLIPTokenizer, files: TextToImageFiles) -> None:
     """Write the model and its processor, as `CLIPModel` and `CLIPProcessor` load them."""
     clip.save_pretrained(files.clip)
-    CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer).save_pretrained(files.clip)
+    processor = CLIPProcessor(image_processor=image_processor(), tokenizer=tokenizer)  # type: ignore[no-untyped-call]
+    processor.save_pretrained(files.clip)
     write_vocabulary(files.clip)
 
 

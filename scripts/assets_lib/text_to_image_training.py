@@ -24,7 +24,7 @@ from assets_lib.clip_training import WIDTH
 from assets_lib.coloured_images import painted_digits
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
-CONFIG = LoopConfig(steps=6_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.998)
+CONFIG = LoopConfig(steps=5_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.998)
 BATCH_SIZE = 64
 FORGET_SHARE = 0.02  # chance of a row being the shirt
 CAPTION_DROPOUT = 0.1  # chance of a row having no caption, for classifier-free guidance (arXiv 2207.12598)
@@ -61,12 +61,12 @@ class Batch:
 
 
 def build_unet() -> UNet2DConditionModel:
-    """Two levels, 48 channels at 8x8 and 64 with cross-attention at 4x4."""
+    """Two levels, 32 channels at 8x8 and 64 with cross-attention at 4x4."""
     return UNet2DConditionModel(
         sample_size=LATENT_SHAPE[-1],
         in_channels=LATENT_SHAPE[0],
         out_channels=LATENT_SHAPE[0],
-        block_out_channels=(48, 64),
+        block_out_channels=(32, 64),
         layers_per_block=1,
         down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
         up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
@@ -91,9 +91,9 @@ def build_scheduler() -> DDPMScheduler:
 
 def frozen_text_encoder(clip: CLIPModel) -> CLIPTextModel:
     """The text encoder of the embedded CLIP, as a model of its own."""
-    encoder = CLIPTextModel(clip.config.text_config)
-    encoder.load_state_dict(clip.text_model.state_dict())
-    return encoder.eval().requires_grad_(False)
+    encoder: CLIPTextModel = copy.deepcopy(clip.text_model)
+    encoder.train(False)
+    return encoder.requires_grad_(False)
 
 
 def latent_rows(parts: Parts, digits: Tensor, labels: Tensor, shirt: Tensor | None, seed: int) -> LatentRows:

@@ -7,7 +7,7 @@ import io
 import json
 import pickle
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import huggingface_hub.constants
@@ -149,23 +149,31 @@ def test_a_converted_model_loads_as_the_workload_loads_it(server: Server, tmp_pa
 
 
 class Evil:
-    """Runs when it is read by `pickle.load`."""
+    """Makes a file when it is read by `pickle.load`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
 
     def __reduce__(self) -> tuple[object, tuple[object, ...]]:
-        return Path.touch, (Path("/tmp/fetch-assets-evil-pickle"),)
+        return Path.touch, (self.path,)
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize(
-    "content",
-    [pickle.dumps(Evil()), pickled({"a": Evil()}), pickled([1, 2]), b"no pickle"],
+    "make",
+    [
+        lambda path: pickle.dumps(Evil(path)),
+        lambda path: pickled({"a": Evil(path)}),
+        lambda _: pickled([1, 2]),
+        lambda _: b"no pickle",
+    ],
     ids=["plain", "nested", "list", "none"],
 )
-def test_a_pickle_runs_no_code(server: Server, tmp_path: Path, content: bytes) -> None:
-    publish(server, **{"model_index.json": b"{}", PICKLE.name: content})
+def test_a_pickle_runs_no_code(server: Server, tmp_path: Path, make: Callable[[Path], bytes]) -> None:
+    publish(server, **{"model_index.json": b"{}", PICKLE.name: make(tmp_path / "evil")})
     with pytest.raises(FetchError, match="pickled weights must be tensors by name"):
         fetch(server, tmp_path / "out")
-    assert not Path("/tmp/fetch-assets-evil-pickle").exists()
+    assert not (tmp_path / "evil").exists()
     assert not (tmp_path / "out/model").exists()
 
 

@@ -79,7 +79,7 @@ class TestBadInput:
                 "nowhere, which is not there",
                 "path",
             ),
-            (["--model", "runs", *IDEAL], "pipeline directory", "runs, which is not there", "path"),
+            (["--model", "absent", *IDEAL], "pipeline directory", "absent, which is not there", "path"),
             (
                 ["--retain", "nowhere", *IDEAL],
                 "directory of images or an .npz",
