@@ -86,6 +86,8 @@ class TestBadInput:
                 "nowhere, which is not there",
                 "path",
             ),
+            (["--guidance-scale", "3"], "a workload that takes prompts", "unconditional", "--workload text_to_image"),
+            (["--workload", "text_to_image"], "prompts must be a UTF-8 YAML file", "none", "--prompts FILE"),
             (["--forget", "nope.png"], "forget must be image files", "nope.png, which is not there", "path"),
             (["--forget", "study.yaml"], "forget must be image files", "no whole image file", "file"),
             (["--forget"], "forget: tuple should have at least 1 item", "[]", "image files to unlearn"),

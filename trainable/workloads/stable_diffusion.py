@@ -126,7 +126,12 @@ class StableDiffusion:
         from diffusers import StableDiffusionPipeline
 
         pipeline = StableDiffusionPipeline.from_pretrained(
-            self.model, unet=network, safety_checker=None, requires_safety_checker=False, use_safetensors=True
+            self.model,
+            unet=network,
+            safety_checker=None,
+            requires_safety_checker=False,
+            use_safetensors=True,
+            torch_dtype=torch.float32,
         )
         pipeline.save_pretrained(directory, safe_serialization=True)
 
