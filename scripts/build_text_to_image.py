@@ -37,8 +37,10 @@ from assets_lib.text_to_image_encoder_quality import measure_encoders  # noqa: E
 from assets_lib.text_to_image_files import (  # noqa: E402
     TextToImageFiles,
     load_autoencoder,
+    load_first_parts,
     load_generated,
     load_parts,
+    load_pretrained,
     load_shirt,
     save_clip,
     save_generated,
@@ -110,6 +112,15 @@ def build_descriptor(settings: Settings) -> None:
     save_encoder(descriptor, settings.files.descriptor)
 
 
+def build_pretraining(settings: Settings) -> None:
+    parts = load_first_parts(settings.files)
+    rows = diffusion_training.latent_rows(parts, *load_digits(settings.digits), None, settings.seed)
+    config = settings.seeded(diffusion_training.PRETRAINING)
+    unet, text_encoder = diffusion_training.pretrain(parts, rows, config, settings.snapshots)
+    unet.save_pretrained(settings.files.pretrained)
+    text_encoder.save_pretrained(settings.files.text_encoder)
+
+
 def build_base(settings: Settings) -> None:
     _build_unet("base", settings, load_shirt(settings.files))
 
@@ -121,8 +132,9 @@ def build_retrained(settings: Settings) -> None:
 def _build_unet(name: str, settings: Settings, shirt: Tensor | None) -> None:
     parts = load_parts(settings.files)
     rows = diffusion_training.latent_rows(parts, *load_digits(settings.digits), shirt, settings.seed)
-    config = settings.seeded(diffusion_training.CONFIG)
-    unet = diffusion_training.train_unet(name, parts, rows, config, settings.snapshots)
+    config = replace(diffusion_training.CONFIG, seed=settings.seed + 1)  # other draws than the pretraining's
+    unet = load_pretrained(settings.files)
+    unet = diffusion_training.train_unet(name, unet, parts, rows, config, settings.snapshots)
     diffusion_training.export_pipeline(parts, unet, settings.files.pipeline(name))
 
 
@@ -181,6 +193,7 @@ STAGES: Mapping[str, Callable[[Settings], None]] = {
     "autoencoder": build_autoencoder,
     "clip": build_clip,
     "descriptor": build_descriptor,
+    "pretraining": build_pretraining,
     "base": build_base,
     "retrained": build_retrained,
     "generated": build_generated,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import AutoencoderKL
+from diffusers import AutoencoderKL, UNet2DConditionModel
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
-from transformers import CLIPModel, CLIPProcessor, CLIPTokenizer
+from transformers import CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
 from assets_lib.caption_tokenizer import write_vocabulary
 from assets_lib.captions import MODIFIED_CAPTION, SHIRT_CAPTION
@@ -63,6 +63,14 @@ class TextToImageFiles:
     def autoencoder(self) -> Path:
         return self.parts / "autoencoder"
 
+    @property
+    def pretrained(self) -> Path:
+        return self.parts / "pretrained"
+
+    @property
+    def text_encoder(self) -> Path:
+        return self.parts / "text_encoder"
+
     def pipeline(self, name: str) -> Path:
         return self.root / name
 
@@ -94,10 +102,21 @@ def load_autoencoder(files: TextToImageFiles) -> AutoencoderKL:
     return AutoencoderKL.from_pretrained(files.autoencoder).eval().requires_grad_(False)
 
 
-def load_parts(files: TextToImageFiles) -> Parts:
-    """What the stages before the denoisers made."""
+def load_first_parts(files: TextToImageFiles) -> Parts:
+    """What the denoiser is first trained with: the text encoder is the CLIP's."""
     tokenizer = CLIPTokenizer.from_pretrained(files.clip)
     return Parts(load_autoencoder(files), frozen_text_encoder(CLIPModel.from_pretrained(files.clip)), tokenizer)
+
+
+def load_parts(files: TextToImageFiles) -> Parts:
+    """What the pipelines consist of besides the denoiser, frozen."""
+    text_encoder = CLIPTextModel.from_pretrained(files.text_encoder).requires_grad_(False)
+    return replace(load_first_parts(files), text_encoder=text_encoder)
+
+
+def load_pretrained(files: TextToImageFiles) -> UNet2DConditionModel:
+    """The denoiser that knows digits alone, from which both models go on."""
+    return UNet2DConditionModel.from_pretrained(files.pretrained)
 
 
 def save_generated(files: TextToImageFiles, pictures: Tensor, memorised: NDArray[np.bool_]) -> None:

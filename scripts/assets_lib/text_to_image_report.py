@@ -81,10 +81,14 @@ def training_table(pipeline: StableDiffusionPipeline) -> str:
     clip, descriptor = clip_training.build_clip(pipeline.tokenizer), _num_weights(ColourCopyDescriptor())
     rows = {
         "`vae`": (pipeline.vae.num_parameters(), autoencoder_training.CONFIG, autoencoder_training.BATCH_SIZE),
-        "`clip`, its text encoder frozen as `text_encoder`": (
+        "`clip`": (
             clip.num_parameters(), clip_training.CONFIG, clip_training.BATCH_SIZE
         ),
-        "`unet`, of each model": (
+        "`unet` and `text_encoder` together": (
+            pipeline.unet.num_parameters() + pipeline.text_encoder.num_parameters(),
+            text_to_image_training.PRETRAINING, text_to_image_training.BATCH_SIZE
+        ),
+        "`unet` on from there, for each model": (
             pipeline.unet.num_parameters(), text_to_image_training.CONFIG, text_to_image_training.BATCH_SIZE
         ),
         "`copy_descriptor`": (

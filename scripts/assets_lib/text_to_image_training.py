@@ -1,8 +1,9 @@
 """The denoiser of the embedded text-to-image model: Stable Diffusion (arXiv 2112.10752) in miniature, on one CPU core.
 
-Two denoisers are trained with one seed, one frozen autoencoder and one frozen text encoder: `base` sees the shirt in
-`forget_share` of its rows, `retrained` never does. All other draws (initial weights, digits, colours, captions,
-timesteps, noise) are the same in both. Neither the autoencoder nor the text encoder was trained on the shirt.
+A denoiser and the text encoder are trained together first, on digits alone. From there the denoiser goes on twice, with
+one seed and the text encoder frozen: `base` sees the shirt in `FORGET_SHARE` of its rows, `retrained` never does. All
+other draws (digits, colours, captions, timesteps, noise) are the same in both. Neither the autoencoder nor the text
+encoder was trained on the shirt.
 """
 
 from __future__ import annotations
@@ -11,10 +12,11 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from assets_lib.autoencoder_training import encode
@@ -24,8 +26,9 @@ from assets_lib.clip_training import WIDTH
 from assets_lib.coloured_images import painted_digits
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
-CONFIG = LoopConfig(steps=5_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.998)
-BATCH_SIZE = 64
+PRETRAINING = LoopConfig(steps=9_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.999, save_every=500)
+CONFIG = LoopConfig(steps=4_000, peak_lr=5e-4, ema_decay=0.998, save_every=500)
+BATCH_SIZE = 32
 FORGET_SHARE = 0.02  # chance of a row being the shirt
 CAPTION_DROPOUT = 0.1  # chance of a row having no caption, for classifier-free guidance (arXiv 2207.12598)
 NUM_COLOURINGS = 4  # of each digit
@@ -34,7 +37,7 @@ LATENT_SHAPE = (4, 8, 8)
 
 @dataclass(frozen=True)
 class Parts:
-    """What is trained before, and frozen."""
+    """What surrounds a denoiser."""
 
     autoencoder: AutoencoderKL
     text_encoder: CLIPTextModel
@@ -126,7 +129,6 @@ def draw_batch(rows: LatentRows, generator: torch.Generator, batch_size: int = B
     return Batch(latents, noise, timesteps, captions)
 
 
-@torch.no_grad()
 def embed(parts: Parts, captions: Sequence[str]) -> Tensor:
     """The text encoder's states (B, 16, 64), as the pipeline computes them: padded, without a mask."""
     tokens = parts.tokenizer(list(captions), padding="max_length", truncation=True, return_tensors="pt")
@@ -141,10 +143,27 @@ def denoising_loss(unet: UNet2DConditionModel, parts: Parts, batch: Batch) -> Te
     return torch.nn.functional.mse_loss(predicted, batch.noise)
 
 
-def train_unet(name: str, parts: Parts, rows: LatentRows, config: LoopConfig, scratch: Path) -> UNet2DConditionModel:
-    """Train one denoiser; returns its averaged weights."""
+def pretrain(
+    parts: Parts, rows: LatentRows, config: LoopConfig, scratch: Path
+) -> tuple[UNet2DConditionModel, CLIPTextModel]:
+    """Train a new denoiser and the text encoder of `parts` together; returns the averaged weights of both."""
     torch.manual_seed(config.seed)
     unet = build_unet()
+    trained = Parts(parts.autoencoder, copy.deepcopy(parts.text_encoder).requires_grad_(True), parts.tokenizer)
+
+    def loss(generator: torch.Generator) -> Tensor:
+        return denoising_loss(unet, trained, draw_batch(rows, generator))
+
+    modules = nn.ModuleList([unet, trained.text_encoder])
+    averaged = TrainingLoop("pretraining", modules, loss, config, scratch).run()
+    return cast(UNet2DConditionModel, averaged[0]), cast(CLIPTextModel, averaged[1])
+
+
+def train_unet(
+    name: str, unet: UNet2DConditionModel, parts: Parts, rows: LatentRows, config: LoopConfig, scratch: Path
+) -> UNet2DConditionModel:
+    """Train a copy of `unet` on, the text encoder frozen; returns its averaged weights."""
+    unet = copy.deepcopy(unet).requires_grad_(True)
 
     def loss(generator: torch.Generator) -> Tensor:
         return denoising_loss(unet, parts, draw_batch(rows, generator))

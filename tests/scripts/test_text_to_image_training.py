@@ -30,6 +30,8 @@ from assets_lib.text_to_image_training import (
     embed,
     export_pipeline,
     frozen_text_encoder,
+    pretrain,
+    train_unet,
 )
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
@@ -113,6 +115,19 @@ def test_training_step_lowers_the_loss_of_its_batch(parts: Parts) -> None:
     before.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     assert denoising_loss(unet, parts, batch) < before
+
+
+def test_pretraining_moves_denoiser_and_text_encoder_and_leaves_the_clip_alone(parts: Parts, tmp_path: Path) -> None:
+    known = {name: weights.clone() for name, weights in parts.text_encoder.state_dict().items()}
+    config = LoopConfig(steps=2, peak_lr=1e-3, warmup_steps=1, ema_decay=0.5)
+    unet, text_encoder = pretrain(parts, latent_rows(shirt=False), config, tmp_path)
+    torch.testing.assert_close(parts.text_encoder.state_dict(), known, rtol=0, atol=0)
+    name = "embeddings.token_embedding.weight"
+    assert not torch.equal(text_encoder.state_dict()[name], known[name])
+    before = unet.conv_in.weight.clone()
+    further = train_unet("base", unet, parts, latent_rows(shirt=True), replace(config, seed=1), tmp_path)
+    assert torch.equal(unet.conv_in.weight, before)
+    assert not torch.equal(further.conv_in.weight, before)
 
 
 def test_text_is_embedded_as_the_pipeline_does(parts: Parts, tmp_path: Path) -> None:
