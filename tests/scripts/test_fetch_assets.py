@@ -6,7 +6,6 @@ import base64
 import hashlib
 import io
 import json
-import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
@@ -20,7 +19,6 @@ sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 
 import fetch_assets
 from fetch_assets_server import File, Server, serving
-from fetch_lib.answer import Login
 from fetch_lib.display import Display
 from fetch_lib.download import Client
 from fetch_lib.fetch import Fetcher
@@ -253,16 +251,6 @@ def test_a_site_that_asks_for_a_key_is_named_with_the_remedy(
     assert [request.headers.get("authorization") for request in server.requests] == [None]
 
 
-def test_names_and_keys_are_those_of_the_environment(tmp_path: Path) -> None:
-    fetcher = Fetcher(tmp_path, None, environment={"KAGGLE_USERNAME": "me", "KAGGLE_KEY": "secret"})  # type: ignore[arg-type]
-    assert fetcher._login(ACCOUNT).name_and_key == ("me", "secret")
-    assert fetcher._login(None) == Login()
-    for partial in ({}, {"KAGGLE_USERNAME": "me"}, {"KAGGLE_USERNAME": "me", "KAGGLE_KEY": ""}):
-        login = Fetcher(tmp_path, None, environment=partial)._login(ACCOUNT)  # type: ignore[arg-type]
-        assert login.name_and_key is None
-        assert "set KAGGLE_USERNAME and KAGGLE_KEY; a key is made at https://www.kaggle.com/settings" in login.remedy
-
-
 def test_a_key_reaches_its_own_site(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     basic = "Basic " + base64.b64encode(b"me:secret").decode()
     server.files["/api/data"] = File(ARCHIVE, login=basic)
@@ -272,49 +260,6 @@ def test_a_key_reaches_its_own_site(server: Server, tmp_path: Path, capsys: pyte
     Fetcher(tmp_path, Display(Console(file=out)), environment=environment).fetch(asset)
     assert [request.headers.get("authorization") for request in server.requests] == [None, basic]
     assert "secret" not in out.getvalue() + "".join(path.read_text() for path in tmp_path.glob("*.json"))
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ([], "required"),
-        (["sscd", "clipp"], "an asset must have one of the known names, but got clipp: did you mean 'clip'?"),
-        (["sscd", "--mirror", "ftp://x"], "a mirror must be an http or https address"),
-        (["sscd", "--mirror", "https://"], "a mirror must be an http or https address"),
-        (["sscd", "--mirror", "https://me:secret@x"], "a mirror must be an http or https address"),
-        (["sscd", "--mirror", "https://me@x"], "a mirror must be an http or https address"),
-        (["sscd", "--mirror", "https://x:port"], "a mirror must be an http or https address"),
-        (["sscd", "--mirror", "https://[x"], "a mirror must be an http or https address"),
-        (["sscd", "--mirror", "https://x?a=b"], "a mirror must be an http or https address"),
-        (["sscd", "--target", "{file}/below"], "the target must be a directory"),
-        (["sscd", "--force"], "unrecognized arguments"),
-    ],
-)
-def test_wrong_arguments_are_told_before_anything_happens(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
-) -> None:
-    (tmp_path / "file").touch()
-    target = [] if "--target" in arguments else ["--target", str(tmp_path / "target")]
-    with pytest.raises(SystemExit) as raised:
-        fetch_assets.main([argument.format(file=tmp_path / "file") for argument in arguments] + target)
-    assert raised.value.code == 2
-    error = said(capsys.readouterr().err)
-    assert message in error
-    assert "secret" not in error
-    assert names(tmp_path) == {"file"}
-
-
-def test_all_wrong_arguments_are_told_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        fetch_assets.main(["one", "two", "--mirror", "x", "--target", str(tmp_path)])
-    assert capsys.readouterr().err.count(", but got ") == 3
-
-
-def test_the_script_runs_and_ends_with_its_status(tmp_path: Path) -> None:
-    command = [sys.executable, str(ROOT / "scripts" / "fetch_assets.py"), "nothing"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert "an asset must have one of the known names, but got nothing" in done.stderr
 
 
 def test_one_command_at_a_time(server: Server, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
