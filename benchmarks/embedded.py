@@ -15,6 +15,7 @@ from diffusion.rng import stream
 from diffusion.schedule import NoiseSchedule
 from scripts.assets_lib.diffusion_training import build_scheduler, build_unet
 from trainable.batch import ForgetRetainBatch
+from trainable.methods.retrack import ReTrack
 from trainable.workloads.images import load_images, to_unit_range
 from trainable.workloads.unconditional import load_pipeline
 
@@ -48,15 +49,11 @@ def load_embedded(assets: Path = ASSETS) -> Embedded:
     return Embedded(denoiser, forget, retain, "random weights, architecture of the embedded base model")
 
 
-#: As ReTrack's authors take.
-_NUM_NEIGHBOURS = 10
-
-
 def draw_batch(embedded: Embedded, size: int, seed: int = 0) -> ForgetRetainBatch:
     """A training batch of ``size`` rows, everything in it drawn."""
     generator = stream(seed, "benchmark batch")
     rows = torch.randint(len(embedded.retain), (size,), generator=generator)
-    retain = embedded.retain[rows]
+    retain, nearest = embedded.retain[rows], (size, ReTrack.num_neighbours)
     return ForgetRetainBatch(
         retain=retain,
         forget=embedded.forget.expand_as(retain).contiguous(),
@@ -64,7 +61,7 @@ def draw_batch(embedded: Embedded, size: int, seed: int = 0) -> ForgetRetainBatc
         timesteps=torch.randint(embedded.denoiser.schedule.num_timesteps, (size,), generator=generator),
         from_forget=torch.rand(size, generator=generator) < 0.5,
         noise_target=torch.rand(retain.shape, generator=generator),
-        neighbours=embedded.retain[torch.randint(len(embedded.retain), (size, _NUM_NEIGHBOURS), generator=generator)],
+        neighbours=embedded.retain[torch.randint(len(embedded.retain), nearest, generator=generator)],
     )
 
 

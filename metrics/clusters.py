@@ -1,4 +1,4 @@
-"""The k-means rule of arXiv 2503.01034, section 6.3: whether an image lies in the cluster of memorised ones."""
+"""The k-means rule of arXiv 2503.01034: whether an image lies in the cluster of memorised ones."""
 
 from __future__ import annotations
 

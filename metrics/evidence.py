@@ -132,8 +132,7 @@ class Evidence:
         Raises:
             ValueError: if the model is not judged under that prompt.
         """
-        rows = self._rows_of(prompt)
-        return self.sample_descriptors[rows]
+        return self.sample_descriptors[self._rows_of(prompt)]
 
     @cached_property
     def denoisings(self) -> Tensor:

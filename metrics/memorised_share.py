@@ -1,6 +1,6 @@
 """How often a prompt still makes the image that it has memorised, by two rules; success is that it never does.
 
-``memorised_share`` is the k-means rule of *Data Unlearning in Diffusion Models* (arXiv 2503.01034, section 6.3),
+``memorised_share`` is the k-means rule of *Data Unlearning in Diffusion Models* (arXiv 2503.01034),
 ``copied_share`` calls a copy what reaches an SSCD of ``COPY_SIMILARITY`` (arXiv 2212.03860); both have Wilson's
 interval.
 """
@@ -8,14 +8,12 @@ interval.
 from __future__ import annotations
 
 import math
-from statistics import NormalDist
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
-from torch import Tensor
 
 from metrics.metric import Direction, Measurement, Metric
-from metrics.regeneration_rate import wilson_interval
+from metrics.regeneration_rate import share
 
 if TYPE_CHECKING:
     from metrics.evidence import Evidence
@@ -23,13 +21,6 @@ if TYPE_CHECKING:
 #: Cosine of SSCD descriptors from which on arXiv 2212.03860 counts an image as a copy.
 COPY_SIMILARITY = 0.5
 _COST = "num_images × num_sampling_steps rows, shared by every metric of samples"
-
-
-def share(hits: Tensor) -> Measurement:
-    """The share of (N,) bool with Wilson's 95% interval; the error is half of that at one standard deviation."""
-    count, total = int(hits.sum()), len(hits)
-    low, high = wilson_interval(count, total, 2 * NormalDist().cdf(1) - 1)
-    return Measurement(count / total, (high - low) / 2, total, wilson_interval(count, total))
 
 
 def _unknown(total: int) -> Measurement:

@@ -67,6 +67,13 @@ def wilson_interval(successes: int, num_trials: int, confidence: float = CONFIDE
     return low, high
 
 
+def share(hits: Tensor) -> Measurement:
+    """The share of (N,) bool with Wilson's 95% interval; the error is half of that at one standard deviation."""
+    successes, total = int(hits.sum()), len(hits)
+    low, high = wilson_interval(successes, total, 2 * NormalDist().cdf(1) - 1)
+    return Measurement(successes / total, (high - low) / 2, total, wilson_interval(successes, total))
+
+
 class RegenerationRate(Metric):
     """Share of generated images within ``REGENERATION_RADIUS`` of a forget image.
 
@@ -85,8 +92,4 @@ class RegenerationRate(Metric):
         num_images = len(samples)
         if not bool(samples.isfinite().all()):
             return Measurement(math.nan, math.nan, num_images, (math.nan, math.nan))
-        successes = int(regenerated(samples, evidence.subject.forget).sum())
-        one_sigma = 2 * NormalDist().cdf(1) - 1
-        low, high = wilson_interval(successes, num_images, one_sigma)
-        interval = wilson_interval(successes, num_images)
-        return Measurement(successes / num_images, (high - low) / 2, num_images, interval)
+        return share(regenerated(samples, evidence.subject.forget))

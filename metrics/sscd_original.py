@@ -10,7 +10,7 @@ from metrics.sscd import mean_similarity
 if TYPE_CHECKING:
     from metrics.evidence import Evidence
 
-#: Names of the prompts that a text-to-image model is judged under (arXiv 2503.01034, section 6.3).
+#: Names of the prompts that a text-to-image model is judged under (arXiv 2503.01034).
 MODIFIED, ORIGINAL = "modified", "original"
 
 

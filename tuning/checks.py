@@ -151,6 +151,14 @@ def _encoders_needed(workload: str, *asked_and_given: Any) -> list[Problem]:
     return encoder_checks.needed_problems(*asked_and_given) if workload in workload_registry() else []
 
 
+def _unseen(unseen: str | None, workload: str) -> list[Problem]:
+    """Unseen images have no prompt, and without one a text-to-image model gives them no likelihood."""
+    if unseen is None or workload != "text_to_image":
+        return []
+    rule = "unseen must be left out of a text_to_image study, whose likelihoods are of one prompt"
+    return [Problem(rule, unseen, "give --retrained-model, or another objective than nll")]
+
+
 def _prompts(prompts: str | None, guidance_scale: float | None, workload: str, forget: Sequence[str]) -> list[Problem]:
     """Prompts belong to text_to_image, which needs them; a workload from outside may take them or not."""
     if workload == "unconditional" and (prompts is not None or guidance_scale is not None):
@@ -243,6 +251,7 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
     (("clip",), _clip),
     (("prompts", "guidance_scale", "workload", "forget"), _prompts),
+    (("unseen", "workload"), _unseen),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
     *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),

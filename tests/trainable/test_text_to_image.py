@@ -1,11 +1,13 @@
 """The text-to-image workload on a real, untrained Stable Diffusion in miniature: every line that needs no hub."""
 
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import yaml
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
@@ -19,6 +21,7 @@ from assets_lib.clip_training import build_clip
 from assets_lib.text_to_image_training import Parts, build_unet, export_pipeline, frozen_text_encoder
 
 from diffusion.rng import stream
+from metrics import measure
 from metrics.evidence import Evidence
 from metrics.subject import Fidelity
 from metrics.testing_networks import write_descriptor
@@ -26,7 +29,9 @@ from trainable.plan import Source, TrainingSettings, TrialPlan
 from trainable.trial import TrialRunner
 from trainable.workloads.text_to_image import TextToImageWorkload
 from trainable.workloads.workload import WorkloadSettings
+from tuning.records import read_table
 
+ROOT = Path(__file__).parents[2]
 NUM_IMAGES, NUM_MEMORISED = 10, 4
 METRICS = ("sscd", "sscd_original", "nll", "memorised_share", "copied_share", "membership_loss", "nll_neighbours",
            "sscd_neighbours")  # fmt: skip
@@ -232,3 +237,50 @@ def test_a_folder_with_labels_reads_like_an_archive(settings, tmp_path):
     (tmp_path / "labels.csv").write_text("file,memorised\n00.png,yes\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"file,memorised \(0 or 1\)"):
         opened(settings, retain=str(tmp_path)).labelled  # noqa: B018
+
+
+def test_a_whole_study_ends_in_its_files(settings, tmp_path):
+    """The launch command on the miniature: baseline, trials, front, report."""
+    study = {
+        "name": "prompted", "workload": "text_to_image", "num_trials": 2, "methods": ["siss_no_is", "naive_deletion"],
+        "objectives": ["minimize sscd", "minimize sscd_original"], "report_metrics": ["nll", "memorised_share"],
+        "constraints": ["membership_loss <= 100x"], "rungs": [1, 2], "batch_size": 4, "learning_rate": 1e-4,
+        "adam_betas": [0.9, 0.999], "weight_decay": 1e-2, "max_grad_norm": 1.0, "num_images": 4,
+        "num_sampling_steps": 2, "num_denoisings": 2, "num_denoising_steps": 2, "injection_timestep": 500,
+        "num_probes": 2, "num_likelihood_evaluations": 14, "num_membership_noises": 2, "evaluation_batch_size": 8,
+        "num_neighbours": 2, "num_retain_images": 3, "final_num_images": 4, "final_num_probes": 2,
+        "final_num_denoisings": 2, "max_concurrent_trials": 1, "retrained_model": str(retrained(settings, tmp_path)),
+        **{name: getattr(settings, name) for name in ("model", "retain", "descriptor", "prompts", "guidance_scale")},
+        "forget": list(settings.forget),
+    }  # fmt: skip
+    file = tmp_path / "study.yaml"
+    file.write_text(yaml.safe_dump(study), encoding="utf-8")
+    command = [sys.executable, str(ROOT / "tune_unlearning.py"), "--study", str(file), "--storage-path", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    reports = read_table(tmp_path / "prompted" / "reports.csv")
+    assert len(reports) == 4
+    assert reports[["sscd", "sscd_original", "nll", "memorised_share"]].notna().all().all()
+    assert set(reports["forget_image"]) == {"shirt"}
+    assert "NLL (of the latent)" in (tmp_path / "prompted" / "report.html").read_text(encoding="utf-8")
+
+
+def retrained(settings, folder):
+    """Another untrained UNet, so chosen that both SSCDs of its samples are lower: the study takes it for its ideal."""
+    workload = opened(settings)
+    prepared, fidelity = workload.prepare(), Fidelity(4, 2, 2, 2, 500, 2, 14, 2, 8)
+
+    def similarities(denoiser):
+        measured = measure(["sscd", "sscd_original"], Evidence(denoiser, workload.subject(prepared), fidelity, 0))
+        return [measured[name].value for name in ("sscd", "sscd_original")]
+
+    denoiser = workload.load(settings.model)
+    before = similarities(denoiser)
+    for seed in range(50):
+        with torch.no_grad():
+            last = denoiser.network.conv_out
+            last.bias.copy_(torch.randn(last.bias.shape, generator=stream(seed, "bias")))
+        if all(after < value - 0.05 for after, value in zip(similarities(denoiser), before, strict=True)):
+            workload.save_pipeline(denoiser.network, folder / "retrained")
+            return folder / "retrained"
+    raise AssertionError("no bias lowers both")

@@ -87,7 +87,6 @@ class TestBadInput:
                 "path",
             ),
             (["--guidance-scale", "3"], "a workload that takes prompts", "unconditional", "--workload text_to_image"),
-            (["--workload", "text_to_image"], "prompts must be a UTF-8 YAML file", "none", "--prompts FILE"),
             (["--forget", "nope.png"], "forget must be image files", "nope.png, which is not there", "path"),
             (["--forget", "study.yaml"], "forget must be image files", "no whole image file", "file"),
             (["--forget"], "forget: tuple should have at least 1 item", "[]", "image files to unlearn"),
@@ -140,6 +139,18 @@ class TestBadInput:
     def test_names_that_are_no_directory_name(self, problems_of: Callable[..., list[Problem]], name: str) -> None:
         (problem,) = problems_of(f"--name={name}")
         assert "a study's name must" in problem.rule
+
+    def test_a_text_to_image_study_takes_prompts_and_no_unseen_images(
+        self, problems_of: Callable[..., list[Problem]], workspace: Path
+    ) -> None:
+        prompts, unseen = problems_of("--workload", "text_to_image")
+        assert "prompts must be a UTF-8 YAML file" in prompts.rule
+        assert "--prompts FILE" in prompts.remedy
+        assert "unseen must be left out" in unseen.rule
+        file = workspace / "prompts.yaml"
+        file.write_text("- {image: other.png, original: a, modified: b}\n", encoding="utf-8")
+        found, _ = problems_of("--workload", "text_to_image", "--prompts", str(file))
+        assert "names no image" in str(found.value)
 
     @pytest.mark.parametrize("name", ["a", "mnist 2.1_b-c", "数字", "Привет", "हिन्दी", "_x", "7"])
     def test_names_of_any_script(self, load: Load, name: str) -> None:

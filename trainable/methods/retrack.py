@@ -1,4 +1,4 @@
-"""ReTrack (AISTATS 2026): noised forget images are denoised towards retain images that lie near them."""
+"""ReTrack (arXiv 2509.13007, AISTATS 2026): noised forget images are denoised towards the nearest retain images."""
 
 from __future__ import annotations
 

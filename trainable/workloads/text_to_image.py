@@ -1,4 +1,4 @@
-"""Text-to-image pipelines: a Stable Diffusion that has memorised an image under a prompt, as in arXiv 2503.01034, 6.3.
+"""Text-to-image pipelines: a Stable Diffusion that has memorised an image under a prompt, as in arXiv 2503.01034.
 
 Unlearning trains on the *modified* prompt, under which the model makes the memorised image and others; the images made
 are labelled, and split into forget and retain images. Models are judged under the modified and the original prompt.
@@ -177,7 +177,8 @@ class TextToImageWorkload(Workload):
 
     def _space(self, known: PreparedPrompt, neighbours: Tensor, fixed: Tensor) -> ModelSpace:
         conditions = {name: {_CONDITION: value} for name, value in known.prompts.items()}
-        scale = self.settings.guidance_scale or DEFAULT_GUIDANCE_SCALE
+        given = self.settings.guidance_scale
+        scale = DEFAULT_GUIDANCE_SCALE if given is None else given
         return ModelSpace(
             forget=known.memorised_image.mean.to(self.device),
             neighbours=known.retain.mean[neighbours].to(self.device),
