@@ -14,8 +14,8 @@ ENCODERS: Registry[type[Encoder]] = Registry(
     {
         "digit_classifier": "metrics.encoders:DigitClassifier",
         "copy_descriptor": "metrics.encoders:CopyDescriptor",
-        "face_copy_descriptor": "metrics.face_encoders:FaceCopyDescriptor",
-        "face_features": "metrics.face_encoders:FaceFeatures",
+        "photograph_copy_descriptor": "metrics.photograph_encoders:PhotographCopyDescriptor",
+        "photograph_features": "metrics.photograph_encoders:PhotographFeatures",
         "colour_copy_descriptor": "metrics.colour_encoders:ColourCopyDescriptor",
     },
 )

@@ -7,7 +7,7 @@ report never passes its numbers off as the published metrics.
 - `DigitClassifier`: Inception's place in FID and IS, a classifier of MNIST digits.
 - `CopyDescriptor`: SSCD's place, trained by the SSCD recipe (Pizzi et al., arXiv 2202.10261).
 
-Both take images (B, 1, 28, 28), float, in [-1, 1]; `metrics.face_encoders` holds those of faces. A file of
+Both take images (B, 1, 28, 28), float, in [-1, 1]; `metrics.photograph_encoders` holds those of photographs. A file of
 `save_encoder` is a safetensors file whose metadata names the architecture; `load_encoder` builds that architecture and
 fills it.
 """

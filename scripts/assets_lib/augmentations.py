@@ -28,10 +28,17 @@ def affine(images: Tensor, degrees: float, scale: float, shift: float, generator
 
 def blur(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:
     """Mix with the 3x3 binomial blur of the image, by a weight from U[0, strength)."""
+    return torch.lerp(images, smooth(images, 1), uniform(0.0, strength, len(images), generator))
+
+
+def smooth(images: Tensor, passes: int) -> Tensor:
+    """The 3x3 binomial blur of each channel, `passes` times."""
     kernel = torch.tensor([1.0, 2.0, 1.0])
-    kernel = (kernel[:, None] * kernel[None, :] / 16.0)[None, None]
-    blurred = torch.nn.functional.conv2d(torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate"), kernel)
-    return torch.lerp(images, blurred, uniform(0.0, strength, len(images), generator))
+    kernel = (kernel[:, None] * kernel[None, :] / 16.0).expand(images.shape[1], 1, 3, 3)
+    for _ in range(passes):
+        padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
+        images = torch.nn.functional.conv2d(padded, kernel, groups=images.shape[1])
+    return images
 
 
 def contrast(images: Tensor, strength: float, generator: torch.Generator) -> Tensor:

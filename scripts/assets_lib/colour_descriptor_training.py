@@ -7,25 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assets_lib.augmentations import affine, contrast, erase, noise, overlay, uniform
+from assets_lib.augmentations import copy_edit
 from assets_lib.coloured_images import draw_pictures
-from assets_lib.damage import smooth
 from assets_lib.encoder_training import ENTROPY_WEIGHT, contrastive_loss, entropy_loss
 from assets_lib.training_loop import LoopConfig, TrainingLoop
 from metrics.colour_encoders import ColourCopyDescriptor
 
 CONFIG = LoopConfig(steps=800, peak_lr=3e-3, weight_decay=1e-2, grad_clip=10.0)
 BATCH_SIZE = 128
-
-
-def colour_copy_edit(images: Tensor, generator: torch.Generator) -> Tensor:
-    """The alterations of `augmentations.copy_edit`, on pictures (B, 3, 32, 32)."""
-    images = overlay(images, 0.3, generator)
-    images = affine(images, degrees=15.0, scale=0.15, shift=3.0, generator=generator)
-    images = torch.lerp(images, smooth(images, 1), uniform(0.0, 1.0, len(images), generator))
-    images = contrast(images, 0.4, generator)
-    images = erase(images, 10.0, generator)
-    return noise(images, 0.3, generator)
 
 
 def train_colour_descriptor(digits: Tensor, fashion: Tensor, config: LoopConfig, scratch: Path) -> ColourCopyDescriptor:
@@ -35,7 +24,7 @@ def train_colour_descriptor(digits: Tensor, fashion: Tensor, config: LoopConfig,
 
     def loss(generator: torch.Generator) -> Tensor:
         pictures = draw_pictures(digits, fashion, BATCH_SIZE, generator)
-        views = torch.cat((colour_copy_edit(pictures, generator), colour_copy_edit(pictures, generator)))
+        views = torch.cat((copy_edit(pictures, generator), copy_edit(pictures, generator)))
         descriptors = descriptor(views)
         cosines = descriptors @ descriptors.T
         return contrastive_loss(cosines) + ENTROPY_WEIGHT * entropy_loss(cosines)
@@ -46,7 +35,7 @@ def train_colour_descriptor(digits: Tensor, fashion: Tensor, config: LoopConfig,
 @torch.no_grad()
 def copy_auc(descriptor: ColourCopyDescriptor, pictures: Tensor, generator: torch.Generator) -> float:
     """ROC AUC of the cosine: each picture with an edited copy of itself, against with edited copies of others."""
-    cosines = descriptor(pictures) @ descriptor(colour_copy_edit(pictures, generator)).T
+    cosines = descriptor(pictures) @ descriptor(copy_edit(pictures, generator)).T
     same = torch.eye(len(pictures), dtype=torch.bool)
     others = cosines[~same].sort().values
     return (torch.searchsorted(others, cosines[same]).double() / len(others)).mean().item()

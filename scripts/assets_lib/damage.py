@@ -7,19 +7,9 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from assets_lib.augmentations import uniform
+from assets_lib.augmentations import smooth, uniform
 
 Damage = Callable[[Tensor, torch.Generator], Tensor]
-
-
-def smooth(images: Tensor, passes: int) -> Tensor:
-    """The 3x3 binomial blur, `passes` times."""
-    kernel = torch.tensor([1.0, 2.0, 1.0])
-    kernel = (kernel[:, None] * kernel[None, :] / 16.0).expand(images.shape[1], 1, 3, 3)
-    for _ in range(passes):
-        padded = torch.nn.functional.pad(images, (1, 1, 1, 1), mode="replicate")
-        images = torch.nn.functional.conv2d(padded, kernel, groups=images.shape[1])
-    return images
 
 
 def rectangle(images: Tensor, smallest: float, largest: float, generator: torch.Generator) -> Tensor:

@@ -50,8 +50,9 @@ class AssetFiles:
 
 
 def to_tensor(images: Bytes) -> Tensor:
-    """uint8 (N, 28, 28) to float32 (N, 1, 28, 28) in [-1, 1]."""
-    return torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)[:, None]
+    """uint8 (N, H, W) or (N, H, W, 3) to float32 (N, C, H, W) in [-1, 1]."""
+    scaled = torch.from_numpy(images.astype(np.float32) / 127.5 - 1.0)
+    return scaled[:, None] if scaled.ndim == 3 else scaled.permute(0, 3, 1, 2).contiguous()
 
 
 def in_random_order(images: Tensor) -> Tensor:

@@ -10,7 +10,8 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from assets_lib.autoencoder_training import decode, encode
-from assets_lib.colour_descriptor_training import colour_copy_edit, copy_auc
+from assets_lib.augmentations import copy_edit
+from assets_lib.colour_descriptor_training import copy_auc
 from assets_lib.coloured_images import grey, paint_all
 from assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
 from assets_lib.estimate import Estimate
@@ -77,7 +78,7 @@ def measure_encoders(
     values = {name: clip(images) for name, images in damaged.items()}
     values["all of these"] = torch.cat(list(values.values()))
     target = descriptor(shirt)[0]
-    edited = torch.cat([colour_copy_edit(torch.cat((shirt, plain[:63])), generator)[:1] for _ in range(64)])
+    edited = torch.cat([copy_edit(torch.cat((shirt, plain[:63])), generator)[:1] for _ in range(64)])
     return EncoderFigures(
         restored=Restored(Estimate.of(error), shirt_error.item()),
         copy_auc=copy_auc(descriptor, pictures, generator),

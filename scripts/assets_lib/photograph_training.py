@@ -1,8 +1,8 @@
-"""Training of the embedded face features: which face, and what has happened to it.
+"""Training of the embedded photograph features: which image, and what has happened to it.
 
-There are too few faces to learn what faces look like, and no labels but one: each image is a class of its own (exemplar
+There are too few images to learn what photographs look like, and no labels: each image is a class of its own (exemplar
 networks, arXiv 1406.6909), whose members are alterations of it. A second head names the damage done to the image:
-features that know only whose face it is would hardly see a blurred or noisy sample, which a distance of samples must.
+features that know only which image it is would hardly see a blurred or noisy sample, which a distance of samples must.
 """
 
 from __future__ import annotations
@@ -12,38 +12,35 @@ from torch import Tensor, nn
 
 from assets_lib.augmentations import affine, contrast, mirror, uniform
 from assets_lib.encoder_training import optimise
-from metrics.face_encoders import FaceFeatures
+from metrics.photograph_encoders import PhotographFeatures
 
 DAMAGE_WEIGHT = 0.5
-OTHERS_SHARE = 0.25  # of a batch, the images that are no faces
 
 
 def train_features(
-    faces: Tensor, others: Tensor, *, steps: int = 2500, batch_size: int = 128, seed: int = 0
-) -> FaceFeatures:
+    photographs: Tensor, *, steps: int = 2500, batch_size: int = 128, seed: int = 0
+) -> PhotographFeatures:
     """Features by cross-entropy of the image's class and of its damage.
 
     Args:
-        faces: (N, 1, 24, 24) in [-1, 1], a class each.
-        others: what is no face, (M, 1, 24, 24), one class together.
+        photographs: (N, 3, 32, 32) in [-1, 1], a class each.
     """
     torch.manual_seed(seed)
-    features = FaceFeatures()
-    heads = nn.ModuleList(nn.Linear(FaceFeatures.num_features, size) for size in (len(faces) + 1, len(DAMAGES) + 1))
-    num_others = int(batch_size * OTHERS_SHARE)
+    features = PhotographFeatures()
+    heads = nn.ModuleList(
+        nn.Linear(PhotographFeatures.num_features, size) for size in (len(photographs), len(DAMAGES) + 1)
+    )
 
     def loss(_: Tensor, generator: torch.Generator) -> Tensor:
-        whose = torch.randint(len(faces), (batch_size - num_others,), generator=generator)
-        what = torch.randint(len(others), (num_others,), generator=generator)
-        images = mirror(torch.cat((faces[whose], others[what])), generator)
+        labels = torch.randint(len(photographs), (batch_size,), generator=generator)
+        images = mirror(photographs[labels], generator)
         images = contrast(affine(images, degrees=6.0, scale=0.06, shift=1.5, generator=generator), 0.2, generator)
-        labels = torch.cat((whose, torch.full((num_others,), len(faces))))
         images, damages = damage(images, generator)
         found = features(images)
         named = nn.functional.cross_entropy(heads[0](found), labels, label_smoothing=0.05)
         return named + DAMAGE_WEIGHT * nn.functional.cross_entropy(heads[1](found), damages, label_smoothing=0.05)
 
-    optimise(nn.ModuleList((features, heads)), loss, len(faces), batch_size=batch_size, steps=steps, seed=seed)
+    optimise(nn.ModuleList((features, heads)), loss, len(photographs), batch_size=batch_size, steps=steps, seed=seed)
     return features.eval()
 
 
@@ -67,7 +64,7 @@ def averaged(images: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def shuffled(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Quarters in another order: all details of a face, and no face."""
+    """Quarters in another order: all details of an image, and no such image."""
     half = images.shape[-1] // 2
     order = torch.stack([torch.randperm(4, generator=generator) for _ in images])
     order[(order == torch.arange(4)).all(dim=1)] = torch.tensor([3, 2, 1, 0])

@@ -1,8 +1,8 @@
-"""Build the embedded assets of the study `faces`, in stages; see assets/faces/README.md.
+"""Build the embedded assets of the study `photographs`, in stages; see assets/photographs/README.md.
 
-    python scripts/build_faces.py                          # everything: about an hour of one core
-    python scripts/build_faces.py data descriptor features # single stages, in this order
-    python scripts/build_faces.py base & python scripts/build_faces.py retrained & wait     # on two cores
+    python scripts/build_photographs.py                          # everything: about an hour and a half of one core
+    python scripts/build_photographs.py data descriptor features # single stages, in this order
+    python scripts/build_photographs.py base & python scripts/build_photographs.py retrained & wait     # on two cores
 
 Trainings take one core each, write a snapshot every 500 steps, and take it up again when started anew.
 """
@@ -26,32 +26,31 @@ from assets_lib.augmentations import mirror  # noqa: E402
 from assets_lib.diffusion_training import Trainer, TrainingConfig, export_pipeline  # noqa: E402
 from assets_lib.encoder_quality import copy_auc  # noqa: E402
 from assets_lib.encoder_training import train_descriptor  # noqa: E402
-from assets_lib.face_measurement import measure_face_encoders, measure_faces, open_workload  # noqa: E402
-from assets_lib.face_report import write_faces_readme  # noqa: E402
-from assets_lib.face_training import train_features  # noqa: E402
-from assets_lib.faces import (  # noqa: E402
-    FaceFiles,
-    load_backgrounds,
+from assets_lib.photograph_measurement import measure_photograph_encoders, measure_photographs, open_workload  # noqa: E402
+from assets_lib.photograph_report import write_photographs_readme  # noqa: E402
+from assets_lib.photograph_training import train_features  # noqa: E402
+from assets_lib.photographs import (  # noqa: E402
+    PhotographFiles,
     load_crops,
     load_forget,
     load_retain,
     load_unseen,
     mirrored,
-    write_faces,
+    write_photographs,
 )
 
 from metrics.encoders import load_encoder, save_encoder  # noqa: E402
-from metrics.face_encoders import FaceCopyDescriptor, FaceFeatures  # noqa: E402
+from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures  # noqa: E402
 from trainable.pictures import save_grid  # noqa: E402
 
-logger = logging.getLogger("build_faces")
+logger = logging.getLogger("build_photographs")
 
 
 @dataclass(frozen=True)
 class Settings:
     """What the command line sets."""
 
-    files: FaceFiles
+    files: PhotographFiles
     cache: Path
     snapshots: Path
     docs: Path
@@ -64,24 +63,23 @@ class Settings:
 
 
 def build_data(settings: Settings) -> None:
-    write_faces(settings.files, settings.cache)
+    write_photographs(settings.files, settings.cache)
 
 
 def build_descriptor(settings: Settings) -> None:
-    """Faces are a kind of their own, so that half of a third of all batches is faces: the hard case."""
-    kinds = (mirrored(load_retain(settings.files)), load_backgrounds(settings.cache), load_crops(settings.cache))
+    """Tiles are a kind of their own, so that half of every second batch is tiles: the hard case."""
+    kinds = (mirrored(load_retain(settings.files)), load_crops(settings.cache))
     labels = torch.cat([torch.full((len(images),), kind) for kind, images in enumerate(kinds)])
     descriptor = train_descriptor(
-        torch.cat(kinds), labels, architecture=FaceCopyDescriptor, steps=1500, batch_size=128, seed=settings.seed
+        torch.cat(kinds), labels, architecture=PhotographCopyDescriptor, steps=1500, batch_size=128, seed=settings.seed
     )
     reached = copy_auc(descriptor, mirrored(load_unseen(settings.files)))
-    logger.info("AUC of copies against other unseen faces: %.4f", reached)
+    logger.info("AUC of copies against other unseen images: %.4f", reached)
     save_encoder(descriptor.half(), settings.files.descriptor)
 
 
 def build_features(settings: Settings) -> None:
-    others = torch.cat((load_backgrounds(settings.cache), load_crops(settings.cache)))
-    features = train_features(load_retain(settings.files), others, seed=settings.seed)
+    features = train_features(load_retain(settings.files), seed=settings.seed)
     save_encoder(features.half(), settings.files.features)
 
 
@@ -103,24 +101,23 @@ def _build_diffusion(name: str, settings: Settings, *, with_forget: bool) -> Non
 def measure_all(settings: Settings) -> None:
     files = settings.files
     descriptor, features = load_encoder(files.descriptor), load_encoder(files.features)
-    if not (isinstance(descriptor, FaceCopyDescriptor) and isinstance(features, FaceFeatures)):
-        raise ValueError(f"{files.descriptor} and {files.features} must hold encoders of faces: rebuild them")
+    if not (isinstance(descriptor, PhotographCopyDescriptor) and isinstance(features, PhotographFeatures)):
+        raise ValueError(f"{files.descriptor} and {files.features} must hold encoders of photographs: rebuild them")
     groups = {
         "retain": load_retain(files),
         "forget": load_forget(files),
         "unseen": load_unseen(files),
-        "backgrounds": load_backgrounds(settings.cache),
     }
-    encoders = measure_face_encoders(descriptor, features, groups)
+    encoders = measure_photograph_encoders(descriptor, features, groups)
     workload, measured = open_workload(files), {}
     for name in ("base", "retrained"):
         model = str(files.pipeline(name))
-        measured[name], samples = measure_faces(workload, model, groups["unseen"], settings.num_samples)
+        measured[name], samples = measure_photographs(workload, model, groups["unseen"], settings.num_samples)
         logger.info("%s: %s", name, measured[name])
         if name == "base":
-            save_grid(samples[:96], settings.docs / "images" / "faces_samples.png", columns=16)
+            save_grid(samples[:96], settings.docs / "images" / "photographs_samples.png", columns=16)
     unet = workload.load(workload.settings.model).network
-    write_faces_readme(files.root, measured, encoders, unet, settings.training)
+    write_photographs_readme(files.root, measured, encoders, unet, settings.training)
 
 
 STAGES: Mapping[str, Callable[[Settings], None]] = {
@@ -137,10 +134,10 @@ def parse_arguments() -> argparse.Namespace:
     home = Path.home() / ".cache" / "data-unlearning"
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"of {', '.join(STAGES)}; default: all")
-    parser.add_argument("--assets", type=Path, default=ROOT / "assets" / "faces", help="where they are written")
+    parser.add_argument("--assets", type=Path, default=ROOT / "assets" / "photographs", help="where they are written")
     parser.add_argument("--cache", type=Path, default=home, help="where downloaded packages are kept")
-    parser.add_argument("--snapshots", type=Path, default=home / "faces", help="where trainings keep their state")
-    parser.add_argument("--steps", type=int, default=3_600, help="optimiser steps of each diffusion training")
+    parser.add_argument("--snapshots", type=Path, default=home / "photographs", help="where trainings keep their state")
+    parser.add_argument("--steps", type=int, default=10_000, help="optimiser steps of each diffusion training")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--docs", type=Path, default=ROOT / "docs", help="where the picture of samples is written")
     parser.add_argument("--num-samples", type=int, default=2_000, help="samples of each model that are measured")
@@ -166,7 +163,7 @@ def main() -> None:
         export_every=1_000,
     )
     settings = Settings(
-        files=FaceFiles(arguments.assets),
+        files=PhotographFiles(arguments.assets),
         cache=arguments.cache,
         snapshots=arguments.snapshots,
         docs=arguments.docs,

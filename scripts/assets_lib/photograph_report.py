@@ -1,4 +1,4 @@
-"""The text of assets/faces/README.md: provenance, licence, how the files are rebuilt, and the measured quality."""
+"""The text of assets/photographs/README.md: provenance, licence, how the files are rebuilt, and the measured quality."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ from pathlib import Path
 from diffusers import UNet2DModel
 
 from assets_lib.diffusion_training import TrainingConfig
-from assets_lib.face_measurement import COPY_COSINE, INJECTION_TIMESTEPS, FaceEncoderQuality, MeasuredFaces
+from assets_lib.photograph_measurement import (
+    COPY_COSINE,
+    INJECTION_TIMESTEPS,
+    PhotographEncoderQuality,
+    MeasuredPhotographs,
+)
 from assets_lib.report import file_table
 from metrics.metric import Measurement
 from metrics.regeneration_rate import wilson_interval
 
-TEMPLATE = Path(__file__).with_name("faces_readme_template.md")
+TEMPLATE = Path(__file__).with_name("photographs_readme_template.md")
 ROWS = {
-    "NLL of the face to forget, bits/dim (16 probes)": "nll",
-    "NLL of its 4 nearest training faces, bits/dim": "nll_neighbours",
+    "NLL of the image to forget, bits/dim (16 probes)": "nll",
+    "NLL of its 4 nearest training images, bits/dim": "nll_neighbours",
     "membership loss": "membership_loss",
-    "Fréchet distance, face features, to the training faces": "fid",
+    "Fréchet distance, photograph features, to the training images": "fid",
 }
 
 
-def write_faces_readme(
+def write_photographs_readme(
     root: Path,
-    models: dict[str, MeasuredFaces],
-    encoders: FaceEncoderQuality,
+    models: dict[str, MeasuredPhotographs],
+    encoders: PhotographEncoderQuality,
     unet: UNet2DModel,
     config: TrainingConfig,
 ) -> None:
@@ -46,23 +51,23 @@ def write_faces_readme(
     path.write_text(text, encoding="utf-8")
 
 
-def quality_table(base: MeasuredFaces, retrained: MeasuredFaces) -> str:
+def quality_table(base: MeasuredPhotographs, retrained: MeasuredPhotographs) -> str:
     """One row per figure: both models, and their difference in standard errors of independent means."""
     rows = ["| | base | retrained | difference in standard errors |", "|---|---|---|---:|"]
     for name, metric in ROWS.items():
         rows.append(_row(name, base.metrics[metric], retrained.metrics[metric]))
     for name in base.likelihoods:
         columns = " | ".join(str(model.likelihoods[name]) for model in (base, retrained))
-        rows.append(f"| NLL of 16 {name}, bits/dim, standard error over faces | {columns} | |")
+        rows.append(f"| NLL of 21 {name}, bits/dim, standard error over images | {columns} | |")
     total = base.metrics["fid"].num_samples
     copies = " | ".join(_share(model.copies, total) for model in (base, retrained))
     spoiled = " | ".join(_share(model.spoiled, total) for model in (base, retrained))
-    rows.append(f"| samples whose descriptor has a cosine of {COPY_COSINE} to the face to forget | {copies} | |")
-    rows.append(f"| samples rougher than every training face: noise | {spoiled} | |")
+    rows.append(f"| samples whose descriptor has a cosine of {COPY_COSINE} to the image to forget | {copies} | |")
+    rows.append(f"| samples rougher than every training image: noise | {spoiled} | |")
     return "\n".join(rows)
 
 
-def injection_table(base: MeasuredFaces, retrained: MeasuredFaces) -> str:
+def injection_table(base: MeasuredPhotographs, retrained: MeasuredPhotographs) -> str:
     """Cosines of both models at each timestep, with the difference in standard errors, and those of the neighbours."""
     rows = [
         "| t | base | retrained | difference in standard errors | neighbours, base | neighbours, retrained |",
@@ -75,15 +80,15 @@ def injection_table(base: MeasuredFaces, retrained: MeasuredFaces) -> str:
     return "\n".join(rows)
 
 
-def encoder_table(quality: FaceEncoderQuality) -> str:
+def encoder_table(quality: PhotographEncoderQuality) -> str:
     """What each encoder was asked to do, and how well it does it."""
-    lines = {"`copy_descriptor`: ROC AUC, altered copies against other faces, unseen": f"{quality.auc:.4f}"}
+    lines = {"`copy_descriptor`: ROC AUC, altered copies against other images, unseen": f"{quality.auc:.4f}"}
     for level, cosine in quality.edited.items():
-        lines[f"cosine of the face to forget to itself with noise of {level} ([-1, 1] scale)"] = str(cosine)
-    lines["cosine of the face to forget to all others and their mirror images"] = str(quality.others)
+        lines[f"cosine of the image to forget to itself with noise of {level} ([-1, 1] scale)"] = str(cosine)
+    lines["cosine of the image to forget to all others and their mirror images"] = str(quality.others)
     lines["the largest of them"] = f"{quality.others_maximum:.3f}"
     for name, distance in quality.distances.items():
-        lines[f"`face_features`: Fréchet distance to the training faces of {name}"] = f"{distance:.3f}"
+        lines[f"`photograph_features`: Fréchet distance to the training images of {name}"] = f"{distance:.3f}"
     return "\n".join(["| figure | value |", "|---|---|"] + [f"| {name} | {value} |" for name, value in lines.items()])
 
 

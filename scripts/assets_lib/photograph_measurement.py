@@ -1,4 +1,4 @@
-"""What the embedded face models and encoders are worth, measured by the evidence and metrics of a study.
+"""What the embedded photograph models and encoders are worth, measured by the evidence and metrics of a study.
 
 Every model is measured on the same noise, so that their differences are paired.
 """
@@ -13,11 +13,11 @@ from torch import Tensor
 
 from assets_lib.encoder_quality import copy_auc
 from assets_lib.estimate import Estimate
-from assets_lib.face_training import DAMAGES
-from assets_lib.faces import FaceFiles, mirrored
+from assets_lib.photograph_training import DAMAGES
+from assets_lib.photographs import PhotographFiles, mirrored
 from metrics import measure
 from metrics.evidence import Evidence
-from metrics.face_encoders import FaceCopyDescriptor, FaceFeatures
+from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
 from metrics.fid import GaussianStatistics
 from metrics.metric import Measurement
 from metrics.subject import Fidelity
@@ -29,17 +29,17 @@ INJECTION_TIMESTEPS = (250, 400, 500, 600, 700, 800)
 METRICS = ("nll", "fid", "membership_loss", "nll_neighbours")
 AT_TIMESTEPS = ("sscd", "sscd_neighbours")
 NOISE_LEVELS = (0.1, 0.2, 0.4)
-COPY_COSINE = 0.75  # above that of the face to forget to any other
+COPY_COSINE = 0.75  # above that of the image to forget to any other
 
 
 @dataclass(frozen=True)
-class MeasuredFaces:
-    """The figures of one model; injections are by timestep and metric, likelihoods by group of faces.
+class MeasuredPhotographs:
+    """The figures of one model; injections are by timestep and metric, likelihoods by group of images.
 
     Attributes:
-        copies: samples whose descriptor has a cosine of at least `COPY_COSINE` to that of the face to forget. The
-            regeneration rate's pixel radius cannot serve: most pairs of faces lie within it.
-        spoiled: samples rougher than every training face, which are noise and no faces.
+        copies: samples whose descriptor has a cosine of at least `COPY_COSINE` to that of the image to forget. The
+            regeneration rate's pixel radius cannot serve: most pairs of images lie within it.
+        spoiled: samples rougher than every training image, which are noise and no image.
     """
 
     metrics: Mapping[str, Measurement]
@@ -50,8 +50,8 @@ class MeasuredFaces:
 
 
 @dataclass(frozen=True)
-class FaceEncoderQuality:
-    """Figures of both encoders; cosines are to the face to forget, distances to the training faces."""
+class PhotographEncoderQuality:
+    """Figures of both encoders; cosines are to the image to forget, distances to the training images."""
 
     auc: float
     edited: Mapping[float, Estimate]
@@ -60,7 +60,7 @@ class FaceEncoderQuality:
     distances: Mapping[str, float]
 
 
-def open_workload(files: FaceFiles) -> UnconditionalWorkload:
+def open_workload(files: PhotographFiles) -> UnconditionalWorkload:
     """The workload of the study, with the embedded files."""
     settings = WorkloadSettings(
         model=str(files.pipeline("base")),
@@ -73,9 +73,9 @@ def open_workload(files: FaceFiles) -> UnconditionalWorkload:
     return UnconditionalWorkload(settings, torch.device("cpu"))
 
 
-def measure_faces(
+def measure_photographs(
     workload: UnconditionalWorkload, model: str, unseen: Tensor, num_samples: int
-) -> tuple[MeasuredFaces, Tensor]:
+) -> tuple[MeasuredPhotographs, Tensor]:
     """All figures of the pipeline `model`, and the samples they were taken on."""
     fidelity = Fidelity(
         num_images=num_samples,
@@ -95,37 +95,37 @@ def measure_faces(
     for timestep in INJECTION_TIMESTEPS:
         at = Evidence(evidence.denoiser, subject, replace(fidelity, injection_timestep=timestep), SEED)
         injections[timestep] = measure(AT_TIMESTEPS, at)
-    faces = {"training faces": subject.retain[: len(unseen)], "unseen faces": unseen}
+    groups = {"training images": subject.retain[: len(unseen)], "unseen images": unseen}
     likelihoods = {}
-    for name, images in faces.items():
+    for name, images in groups.items():
         of_group = Evidence(evidence.denoiser, replace(subject, forget=images), replace(fidelity, num_probes=2), SEED)
         likelihoods[name] = Estimate.of(of_group.forget_likelihood.bits_per_dim)
     with torch.no_grad():
         cosines = subject.descriptor(evidence.samples) @ subject.descriptor(subject.forget)[0]
     copies = int((cosines >= COPY_COSINE).sum())
     spoiled = int((roughness(evidence.samples) > roughness(subject.retain).max()).sum())
-    return MeasuredFaces(metrics, injections, likelihoods, copies, spoiled), evidence.samples
+    return MeasuredPhotographs(metrics, injections, likelihoods, copies, spoiled), evidence.samples
 
 
 def roughness(images: Tensor) -> Tensor:
-    """Root mean square difference of neighbours in a row, (B,): far larger in noise than in any face."""
+    """Root mean square difference of neighbours in a row, (B,): far larger in noise than in any image."""
     return images.diff(dim=-1).square().flatten(1).mean(dim=1).sqrt()
 
 
 @torch.no_grad()
-def measure_face_encoders(
-    descriptor: FaceCopyDescriptor, features: FaceFeatures, groups: Mapping[str, Tensor]
-) -> FaceEncoderQuality:
-    """All figures of both encoders; `groups`: "retain", "forget", "unseen", "backgrounds"."""
+def measure_photograph_encoders(
+    descriptor: PhotographCopyDescriptor, features: PhotographFeatures, groups: Mapping[str, Tensor]
+) -> PhotographEncoderQuality:
+    """All figures of both encoders; `groups`: "retain", "forget", "unseen"."""
     generator = torch.Generator().manual_seed(SEED)
     retain, forget, unseen = groups["retain"], groups["forget"], groups["unseen"]
     target = descriptor(forget)[0]
     others = descriptor(torch.cat((mirrored(retain), mirrored(unseen)))) @ target
     noise = torch.randn(256, *forget.shape[1:], generator=generator)
-    against = {"unseen faces": unseen, "training faces, mirrored": retain.flip(-1), "no faces": groups["backgrounds"]}
-    against |= {f"training faces, {damage.__name__}": damage(retain, generator) for damage in DAMAGES}
+    against = {"unseen images": unseen, "training images, mirrored": retain.flip(-1)}
+    against |= {f"training images, {damage.__name__}": damage(retain, generator) for damage in DAMAGES}
     real = GaussianStatistics.of(features(retain))
-    return FaceEncoderQuality(
+    return PhotographEncoderQuality(
         auc=copy_auc(descriptor, mirrored(unseen)),
         edited={level: Estimate.of(descriptor(forget + level * noise) @ target) for level in NOISE_LEVELS},
         others=Estimate.of(others),
