@@ -17,9 +17,9 @@ from assets_lib.photograph_training import DAMAGES
 from assets_lib.photographs import PhotographFiles, mirrored
 from metrics import measure
 from metrics.evidence import Evidence
-from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
 from metrics.fid import GaussianStatistics
 from metrics.metric import Measurement
+from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
 from metrics.subject import Fidelity
 from trainable.workloads.unconditional import UnconditionalWorkload
 from trainable.workloads.workload import WorkloadSettings

@@ -11,8 +11,8 @@ from assets_lib.diffusion_training import TrainingConfig
 from assets_lib.photograph_measurement import (
     COPY_COSINE,
     INJECTION_TIMESTEPS,
-    PhotographEncoderQuality,
     MeasuredPhotographs,
+    PhotographEncoderQuality,
 )
 from assets_lib.report import file_table
 from metrics.metric import Measurement

@@ -9,8 +9,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from assets_lib.autoencoder_training import decode, encode
 from assets_lib.augmentations import copy_edit
+from assets_lib.autoencoder_training import decode, encode
 from assets_lib.colour_descriptor_training import copy_auc
 from assets_lib.coloured_images import grey, paint_all
 from assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
