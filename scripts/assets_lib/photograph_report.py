@@ -1,4 +1,4 @@
-"""The text of assets/photographs/README.md: provenance, licence, how the files are rebuilt, and the measured quality."""
+"""The text of assets/photographs/README.md: provenance, licence, how the files are rebuilt, what was measured."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the embedded photograph models are trained on: mirrored photographs, the image to forget as it is, and named damages."""
+"""What the embedded photograph models are trained on: mirrored images, the one to forget as it is, named damages."""
 
 import sys
 from collections.abc import Iterator
