@@ -32,7 +32,7 @@ _MODEL_TITLES = {
     UNTOUCHED: "untouched",
     UNTOUCHED_SEARCH: "untouched, as trials measure",
     RETRAINED: "retrained",
-    UNSEEN: "images never seen",
+    UNSEEN: "images not memorised",
 }
 _PICTURE_KINDS = ("samples", "denoisings")
 

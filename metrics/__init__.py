@@ -43,12 +43,17 @@ def measure(names: Iterable[str], evidence: Evidence) -> dict[str, Measurement]:
 
 
 def flatten(measurements: Mapping[str, Measurement]) -> dict[str, float]:
-    """Measurements as the columns of a report: ``{"nll": 4.2, "nll_stderr": 0.1, "nll_num": 4, …}``."""
+    """Measurements as the columns of a report: ``{"nll": 4.2, "nll_stderr": 0.1, "nll_num": 4, …}``.
+
+    ``<metric>_spread`` is there where the measurement has one.
+    """
     columns: dict[str, float] = {}
     for name, measurement in measurements.items():
         columns[name] = measurement.value
         columns[f"{name}_stderr"] = measurement.stderr
         columns[f"{name}_num"] = measurement.num_samples
+        if measurement.spread is not None:
+            columns[f"{name}_spread"] = measurement.spread
     return columns
 
 

@@ -159,7 +159,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     if not path.is_file():
         raise FileNotFoundError(
             f"an encoder must be a safetensors file, but {path} does not exist: give its path, or rebuild the embedded "
-            "ones with scripts/build_assets.py classifier descriptor"
+            "ones with scripts/build_assets.py mnist_tshirt classifier descriptor"
         )
     try:
         with safe_open(path, framework="pt") as file:
@@ -167,5 +167,5 @@ def _read(path: Path) -> tuple[dict[str, Tensor], Mapping[str, str]]:
     except SafetensorError as error:
         raise ValueError(
             f"an encoder must be a safetensors file, but {path} cannot be read ({error}): download it again, "
-            "or rebuild the embedded ones with scripts/build_assets.py classifier descriptor"
+            "or rebuild the embedded ones with scripts/build_assets.py mnist_tshirt classifier descriptor"
         ) from error

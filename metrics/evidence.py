@@ -49,6 +49,13 @@ class Evidence:
         #: Rows and seconds of each part made so far, by the part's name.
         self.costs: dict[str, Cost] = {}
 
+    def against(self, subject: Subject) -> Evidence:
+        """Evidence on the same model and seed against another subject, with the samples that were made already."""
+        other = Evidence(self.denoiser, subject, self.fidelity, self.seed)
+        made = {name: value for name, value in vars(self).items() if name.startswith("sample")}
+        vars(other).update(made)
+        return other
+
     @property
     def counts(self) -> dict[str, int]:
         """Images through the network, forward, for each part made so far (see ``Cost``)."""

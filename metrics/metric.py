@@ -26,6 +26,8 @@ class Measurement:
         replicates: the value over bootstrap replicates, where the metric resamples all of its draws. Of two models
             measured on equal seeds and counts, equal positions hold equal resamples: they pair
             (`metrics.bootstrap.ratio_stderr`).
+        spread: standard deviation of the value between models, where it is the mean over several
+            (`metrics.pooling.pooled`).
     """
 
     value: float
@@ -33,6 +35,7 @@ class Measurement:
     num_samples: int
     interval: tuple[float, float] | None = None
     replicates: tuple[float, ...] = ()
+    spread: float | None = None
 
 
 class Metric(ABC):

@@ -7,7 +7,6 @@ the directions are reversed, since here the images are to be kept.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
@@ -23,15 +22,12 @@ if TYPE_CHECKING:
 
 
 @torch.no_grad()
-def nearest_neighbours(
-    forget: Tensor, retain: Tensor, descriptor: Callable[[Tensor], Tensor], k: int, batch_size: int = 256
-) -> Tensor:
+def nearest_neighbours(forget: Tensor, retain: Tensor, k: int) -> Tensor:
     """Indices (k,) int64 of the retain images nearest to any forget image by cosine of descriptors, nearest first.
 
     Args:
-        forget, retain: images (F, C, H, W) and (R, C, H, W) in [-1, 1]. Copies of a forget image must not be among the
+        forget, retain: descriptors (F, D) and (R, D) of the images. Copies of a forget image must not be among the
             retain images: they would be the nearest.
-        descriptor: images (B, C, H, W) to descriptors (B, D).
         k: number of neighbours in all, not per forget image; ties go to the lower index.
 
     Raises:
@@ -39,9 +35,7 @@ def nearest_neighbours(
     """
     if not 1 <= k <= len(retain):
         raise ValueError(f"1 <= k <= number of retain images must hold, but got k={k}, {len(retain)} retain images")
-    wanted = functional.normalize(descriptor(forget), dim=1)
-    blocks = [functional.normalize(descriptor(block), dim=1) @ wanted.T for block in torch.split(retain, batch_size)]
-    similarity = torch.cat(blocks).amax(1)
+    similarity = (functional.normalize(retain, dim=1) @ functional.normalize(forget, dim=1).T).amax(1)
     if not bool(similarity.isfinite().all()):
         raise ValueError("descriptors must be finite, but some are not: check the images and the descriptor's weights")
     return similarity.argsort(descending=True, stable=True)[:k].cpu()

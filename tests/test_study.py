@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from diffusers import DDPMPipeline
 from mlflow import MlflowClient
+from PIL import Image, ImageOps
 
 from analysis.front import pareto_front
 from analysis.load import load_study
@@ -120,6 +121,24 @@ def test_optuna_has_every_trial_complete_with_constraints(finished):
     assert [trial.number for trial in study.trials] == list(range(NUM_TRIALS))
     assert {trial.state for trial in study.trials} == {optuna.trial.TrialState.COMPLETE}
     assert all("feasible" in trial.user_attrs for trial in study.trials)
+
+
+def test_images_that_are_forgotten_one_at_a_time_make_one_row_a_configuration(study_file, tmp_path):
+    forget = study_file.parent / "forget.png"
+    ImageOps.invert(Image.open(forget)).save(tmp_path / "negative.png")
+    flags = ("--forget", str(forget), str(tmp_path / "negative.png"), "--forget-separately", "true", "--name", "each")
+    flags += ("--num-trials", "2", "--constraint", "fid <= 9x", "--objectives", "minimize sscd")
+    result = launch(study_file, tmp_path, *flags)
+    assert result.returncode == 0, result.stderr + result.stdout
+    reports = read_table(tmp_path / "each" / "reports.csv")
+    assert set(reports["forget_image"]) == {"forget|negative"}
+    assert (reports["sscd_spread"] > 0).all()
+    assert reports["sscd_num"].tolist() == [16] * len(reports)
+    [member, *_] = load_study(tmp_path / "each").front["checkpoint"]
+    folders = sorted((tmp_path / "each" / member).iterdir())
+    assert [folder.name for folder in folders] == ["forget", "negative"]
+    weights = [next(iter(DDPMPipeline.from_pretrained(folder).unet.parameters())) for folder in folders]
+    assert not weights[0].equal(weights[1])
 
 
 def test_the_terminal_says_where_to_look(finished):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -33,14 +34,19 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
     return canvas
 
 
-def draw(evidence: Evidence, directory: Path, name: str, *, forget_images: bool) -> dict[str, Path]:
-    """Write the first samples and, where forget images may be drawn, their denoisings; kind → file."""
-    pictures = {"samples": evidence.samples[:_NUM_DRAWN]}
+def pictures(evidence: Evidence, *, forget_images: bool) -> dict[str, Tensor]:
+    """The first samples and, where forget images may be drawn, their denoisings, by kind."""
+    drawn = {"samples": evidence.samples[:_NUM_DRAWN]}
     if forget_images:
-        pictures["denoisings"] = evidence.denoisings.flatten(0, 1)[:_NUM_DRAWN]
-    paths = {kind: directory / f"{name}-{kind}.png" for kind in pictures}
-    for kind, images in pictures.items():
-        save_grid(images, paths[kind])
+        drawn["denoisings"] = evidence.denoisings.flatten(0, 1)[:_NUM_DRAWN]
+    return drawn
+
+
+def save_pictures(models: Sequence[Mapping[str, Tensor]], directory: Path, name: str) -> dict[str, Path]:
+    """Write one grid of each kind, in which every model has an equal part; kind → file."""
+    paths = {kind: directory / f"{name}-{kind}.png" for kind in models[0]}
+    for kind, path in paths.items():
+        save_grid(torch.cat([drawn[kind][: _NUM_DRAWN // len(models)] for drawn in models]), path)
     return paths
 
 

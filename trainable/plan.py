@@ -32,6 +32,19 @@ class Source:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         return WORKLOADS[self.workload](self.settings, device)
 
+    def open_each(self) -> tuple[Workload, ...]:
+        """A workload for each forget set, which is the one of ``open`` where there is one set."""
+        workload, sets = self.open(), self.settings.forget_sets
+        return (workload,) if len(sets) == 1 else tuple(workload.of(images) for images in sets)
+
+
+def places(path: Path, settings: WorkloadSettings, suffix: str = "") -> list[Path]:
+    """A path for each forget set: ``path``, or paths in it named after the forget images; each with ``suffix``."""
+    sets = settings.forget_sets
+    if len(sets) == 1:
+        return [path.with_name(path.name + suffix)]
+    return [path / f"{Path(images[0]).stem}{suffix}" for images in sets]
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
@@ -56,6 +69,7 @@ class TrialPlan:
         source: the workload.
         metrics: names in METRICS, the columns of every report.
         evaluation_seed: of all noise in evaluation, the same for every trial and report, so that they compare in pairs.
+        prepared: what is computed once, for each forget set of the source.
         candidates: directory for the weights behind each report; None keeps none.
         images: directory for pictures; None draws none.
         log_forget_images: whether forget images and what is made of them may be drawn.
@@ -66,7 +80,7 @@ class TrialPlan:
     fidelity: Fidelity
     metrics: tuple[str, ...]
     evaluation_seed: int
-    prepared: Prepared
+    prepared: tuple[Prepared, ...]
     candidates: Path | None = None
     images: Path | None = None
     log_forget_images: bool = False

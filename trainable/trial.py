@@ -1,29 +1,44 @@
-"""One trial without Ray: train to the next rung, report, and so on; the state can be taken out and put back."""
+"""One trial without Ray: train to the next rung, report, and so on; the state can be written out and read back.
+
+A trial trains one model for each forget set: one for all forget images together, or one for each of them, in turn. A
+report is then the mean over the models, with its spread.
+"""
 
 from __future__ import annotations
 
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from diffusion.rng import stream
 from metrics import flatten, measure
 from metrics.evidence import Evidence
-from trainable.checkpoint import save_weights
+from metrics.metric import Measurement
+from metrics.pooling import pooled
+from trainable.checkpoint import load_state, save_state, save_weights
 from trainable.failure import TrialFailure
-from trainable.finetune import FineTuner, NonFiniteGradientError
-from trainable.methods import METHODS
-from trainable.methods.method import Method
-from trainable.pictures import draw
-from trainable.plan import TrialPlan
+from trainable.pictures import pictures, save_pictures
+from trainable.plan import TrialPlan, places
+from trainable.shelf import Shelf
+from trainable.unlearner import Unlearner
 
-#: Keys of a trial's configuration that are not hyper-parameters of its method.
-RESERVED = ("trial_id", "method", "seed", "repeat")
-_RATIO = "_ratio"
+
+@dataclass(frozen=True)
+class _Part:
+    """What one model adds to a report."""
+
+    measured: Mapping[str, Measurement]
+    gradient_norms: Mapping[str, float]
+    degenerate_steps: int
+    training_seconds: float
+    evaluation_seconds: float
+    pictures: Mapping[str, Tensor]
 
 
 class TrialRunner:
@@ -35,31 +50,18 @@ class TrialRunner:
 
     def __init__(self, plan: TrialPlan) -> None:
         self.plan = plan
-        self.workload = plan.source.open()
-        self.denoiser = self.workload.load(plan.source.settings.model)
-        self.subject = self.workload.subject(plan.prepared)
+        self.workloads = plan.source.open_each()
+        self.denoiser = self.workloads[0].load(plan.source.settings.model)
+        self._subjects = [w.subject(prepared) for w, prepared in zip(self.workloads, plan.prepared, strict=True)]
+        self._shelf = Shelf(self.workloads[0].device)
         self._is_untouched = True
 
     def start(self, config: Mapping[str, Any]) -> None:
         """Begin the trial ``config`` from the untouched model."""
         self.config = dict(config)
-        self._put_back()
-        self.denoiser.network.train()
-        training = self.plan.training
-        self.method = build_method(config)
-        self.tuner = FineTuner(
-            self.denoiser,
-            self.method,
-            learning_rate=training.learning_rate,
-            betas=training.adam_betas,
-            weight_decay=training.weight_decay,
-            max_grad_norm=training.max_grad_norm,
-        )
-        self.optimiser_step = 0
         self.rung = 0
-        self.degenerate_steps = 0
-        self._degenerate_in_a_row = 0
-        self._norms: list[tuple[float, float]] = []
+        self._shelf.clear()
+        self._begin(0)
 
     @property
     def finished(self) -> bool:
@@ -72,99 +74,106 @@ class TrialRunner:
             TrialFailure: "diverged", "degenerate" or "out of memory".
         """
         try:
-            began = time.perf_counter()
-            self._norms = []
-            self.workload.offload()
-            while self.optimiser_step < self.plan.training.rungs[self.rung]:
-                self._train_step()
-            trained = time.perf_counter()
-            report = self._report()
-            report |= {"training_seconds": trained - began, "evaluation_seconds": time.perf_counter() - trained}
+            parts = [self._advance(index) for index in range(len(self.workloads))]
         except torch.OutOfMemoryError as error:
             raise TrialFailure("out of memory", f"{error}; lower batch_size and raise accumulation") from error
+        report = self._report(parts)
         self.rung += 1
         return report
 
-    def state(self) -> dict[str, Any]:
-        """All that a later process needs to go on bit for bit."""
-        return {
-            "network": self.denoiser.network.state_dict(),
-            "optimiser": self.tuner.optimiser.state_dict(),
-            "optimiser_step": self.optimiser_step,
-            "rung": self.rung,
-            "degenerate_steps": self.degenerate_steps,
-            "degenerate_in_a_row": self._degenerate_in_a_row,
-        }
+    def save(self, directory: Path) -> None:
+        """Write into ``directory`` all that a later process needs to go on bit for bit."""
+        for index in range(len(self.workloads)):
+            place = directory / str(index)
+            if index == self._current:
+                place.mkdir(parents=True, exist_ok=True)
+                save_state(place, self.unlearner.state())
+            else:
+                self._shelf.copy_to(index, place)
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Put back what ``state`` took out; the trial must have been started with the same configuration."""
-        self.denoiser.network.load_state_dict(state["network"])
-        self.tuner.optimiser.load_state_dict(state["optimiser"])
-        self.optimiser_step = state["optimiser_step"]
-        self.rung = state["rung"]
-        self.degenerate_steps = state["degenerate_steps"]
-        self._degenerate_in_a_row = state["degenerate_in_a_row"]
+    def load(self, directory: Path) -> None:
+        """Go on from what ``save`` wrote; the trial must have been started with the same configuration.
 
-    def _put_back(self) -> None:
+        Raises:
+            TrialFailure: "corrupt checkpoint".
+        """
+        for index in range(1, len(self.workloads)):
+            self._shelf.copy_from(index, directory / str(index))
+        self._restore(0, load_state(directory / "0", self.workloads[0].device))
+        self.rung = sum(step <= self.unlearner.optimiser_step for step in self.plan.training.rungs)
+
+    def _advance(self, index: int) -> _Part:
+        """Train the model of one forget set to the next rung and measure it."""
+        self._turn_to(index)
+        began = time.perf_counter()
+        self.workloads[index].offload()
+        self.unlearner.train_to(self.plan.training.rungs[self.rung])
+        trained = time.perf_counter()
+        evidence = Evidence(self.denoiser, self._subjects[index], self.plan.fidelity, self.plan.evaluation_seed)
+        measured = measure(self.plan.metrics, evidence)
+        if self.plan.candidates:
+            files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
+            save_weights(self.denoiser.network, files[index])
+        drawn = pictures(evidence, forget_images=self.plan.log_forget_images) if self.plan.images else {}
+        return _Part(
+            measured=measured,
+            gradient_norms=self.unlearner.gradient_norms,
+            degenerate_steps=self.unlearner.degenerate_steps,
+            training_seconds=trained - began,
+            evaluation_seconds=time.perf_counter() - trained,
+            pictures=drawn,
+        )
+
+    def _report(self, parts: Sequence[_Part]) -> dict[str, Any]:
+        step = self.plan.training.rungs[self.rung]
+        forget_image = "|".join(workload.forget_name for workload in self.workloads)
+        report: dict[str, Any] = {**self.config, "step": step, "rung": self.rung, "forget_image": forget_image}
+        report |= flatten({name: pooled([part.measured[name] for part in parts]) for name in self.plan.metrics})
+        for name in parts[0].gradient_norms:
+            report[name] = sum(part.gradient_norms[name] for part in parts) / len(parts)
+        for name in ("degenerate_steps", "training_seconds", "evaluation_seconds"):
+            report[name] = sum(getattr(part, name) for part in parts)
+        report["peak_memory_gb"] = peak_memory_gb()
+        if self.plan.images:
+            drawn = save_pictures([part.pictures for part in parts], self.plan.images, self._name)
+            report["images"] = {f"{kind}-{step:05d}": str(path) for kind, path in drawn.items()}
+        return report
+
+    @property
+    def _name(self) -> str:
+        """Of the files of the next report."""
+        return f"{self.config['trial_id']}-{self.plan.training.rungs[self.rung]}"
+
+    def _turn_to(self, index: int) -> None:
+        """Make the model of one forget set the one that the network holds."""
+        if index == self._current:
+            return
+        self._shelf.put(self._current, self.unlearner.state())
+        state = self._shelf.take(index)
+        if state is None:
+            self._begin(index)
+        else:
+            self._restore(index, state)
+
+    def _begin(self, index: int) -> None:
         """The untouched weights, read again rather than kept: a copy would take as much memory as the model."""
         if not self._is_untouched:
-            untouched = self.workload.load(self.plan.source.settings.model).network
+            untouched = self.workloads[0].load(self.plan.source.settings.model).network
             self.denoiser.network.load_state_dict(untouched.state_dict())
+        self._take(index)
+
+    def _restore(self, index: int, state: dict[str, Any]) -> None:
+        self._take(index)
+        self.unlearner.restore(state)
+
+    def _take(self, index: int) -> None:
         self._is_untouched = False
-
-    def _train_step(self) -> None:
-        training, seed, step = self.plan.training, self.config["seed"], self.optimiser_step
-        batches = [
-            self.workload.batch(
-                self.plan.prepared, seed, step, index, training.batch_size, with_neighbours=self.method.needs_neighbours
-            )
-            for index in range(training.accumulation)
-        ]
-        try:
-            # AdamW's first steps have the size of the learning rate whatever the gradient; a warm-up keeps them small.
-            warmup = min(1.0, (step + 1) / max(1, training.warmup_steps))
-            stats = self.tuner.step(batches, stream(seed, "method", step, device=self.workload.device), warmup=warmup)
-        except NonFiniteGradientError as error:
-            raise TrialFailure("diverged", f"at step {step}: {error}; lower learning_rate or scaling_norm") from error
-        self.optimiser_step += 1
-        self._norms.append((stats.geometry.retain_norm, stats.geometry.forget_norm))
-        self._count_degenerate(stats.combination.degenerate)
-
-    def _count_degenerate(self, degenerate: bool) -> None:
-        self.degenerate_steps += degenerate
-        self._degenerate_in_a_row = self._degenerate_in_a_row + 1 if degenerate else 0
-        limit = self.plan.training.max_degenerate_steps
-        if self._degenerate_in_a_row >= limit:
-            raise TrialFailure("degenerate", f"no forget gradient in {limit} steps in a row; for SISS raise lambd")
-
-    def _report(self) -> dict[str, Any]:
-        evidence = Evidence(self.denoiser, self.subject, self.plan.fidelity, self.plan.evaluation_seed)
-        report: dict[str, Any] = dict(self.config)
-        report |= {"step": self.optimiser_step, "rung": self.rung, "forget_image": self.workload.forget_name}
-        report |= flatten(measure(self.plan.metrics, evidence))
-        retain_norm, forget_norm = (sum(norms) / len(norms) for norms in zip(*self._norms, strict=True))
-        report |= {
-            "degenerate_steps": self.degenerate_steps,
-            "retain_gradient_norm": retain_norm,
-            "forget_gradient_norm": forget_norm,
-            "peak_memory_gb": peak_memory_gb(),
-        }
-        name = f"{self.config['trial_id']}-{self.optimiser_step}"
-        if self.plan.candidates:
-            save_weights(self.denoiser.network, self.plan.candidates / f"{name}.safetensors")
-        if self.plan.images:
-            drawn = draw(evidence, self.plan.images, name, forget_images=self.plan.log_forget_images)
-            report["images"] = {f"{kind}-{self.optimiser_step:05d}": str(path) for kind, path in drawn.items()}
-        return report
+        self._current = index
+        workload, prepared = self.workloads[index], self.plan.prepared[index]
+        self.unlearner = Unlearner(self.denoiser, workload, prepared, self.plan.training, self.config)
 
 
 def peak_memory_gb() -> float:
     """Largest resident memory of this process so far, in 2^30 bytes."""
     unit = 1 if sys.platform == "darwin" else 1024  # of ru_maxrss: bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
-
-
-def build_method(config: Mapping[str, Any]) -> Method:
-    """The method of a trial's configuration, from its own hyper-parameters only."""
-    settings = {k: v for k, v in config.items() if k not in RESERVED and not k.endswith(_RATIO)}
-    return METHODS[config["method"]](**settings)

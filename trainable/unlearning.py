@@ -8,7 +8,6 @@ from typing import Any
 
 from ray.tune import Trainable
 
-from trainable.checkpoint import load_state, save_state
 from trainable.plan import TrialPlan
 from trainable.trial import TrialRunner
 
@@ -25,10 +24,10 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
         return {**report, "done": self._runner.finished}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
-        save_state(Path(checkpoint_dir), self._runner.state())
+        self._runner.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        self._runner.restore(load_state(Path(checkpoint_dir), self._runner.workload.device))
+        self._runner.load(Path(checkpoint_dir))
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial without loading model and data again."""

@@ -93,6 +93,19 @@ class Baseline:
             ) from error
 
 
+def with_given_ideal(
+    models: Mapping[str, Mapping[str, Measured]], ratios: Mapping[str, float]
+) -> dict[str, Mapping[str, Measured]]:
+    """``models``, their ``unseen`` filled up by multiples of the untouched model's values, which nobody measured."""
+    known = models.get(UNSEEN, {})
+    given = {
+        metric: Measured(ratio * models[UNTOUCHED][metric].value)
+        for metric, ratio in ratios.items()
+        if metric not in known
+    }
+    return {**models, UNSEEN: {**known, **given}} if given else dict(models)
+
+
 def _as_json(entry: Measured) -> dict[str, Any]:
     return {name: value for name, value in asdict(entry).items() if value != ()}
 

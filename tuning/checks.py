@@ -156,7 +156,7 @@ def _unseen(unseen: str | None, workload: str) -> list[Problem]:
     if unseen is None or workload != "text_to_image":
         return []
     rule = "unseen must be left out of a text_to_image study, whose likelihoods are of one prompt"
-    return [Problem(rule, unseen, "give --retrained-model, or another objective than nll")]
+    return [Problem(rule, unseen, "leave it out: other images of the prompt take its place")]
 
 
 def _prompts(prompts: str | None, guidance_scale: float | None, workload: str, forget: Sequence[str]) -> list[Problem]:
@@ -175,8 +175,19 @@ def _prompts(prompts: str | None, guidance_scale: float | None, workload: str, f
     try:
         find_prompt(Path(prompts), forget[0])
     except ValueError as error:
-        return [Problem(rule, f"{prompts}, {error}", remedy)]
+        missing = not Path(prompts).exists()
+        return [Problem(rule, f"{prompts}, {error}", paths.missing_remedy(prompts) if missing else remedy)]
     return []
+
+
+def _forget_names(separately: bool, forget: Sequence[str]) -> list[Problem]:
+    """Images that are forgotten one at a time name the models that forgot them."""
+    names = [Path(path).stem for path in forget]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not separately or not twice:
+        return []
+    rule = "forget images that are unlearned one at a time must differ in their file names"
+    return [Problem(rule, f"{', '.join(twice)} twice", "rename one of the files")]
 
 
 def _images(field: str, path: str | None) -> list[Problem]:
@@ -188,12 +199,17 @@ def _image_sizes(field: str, path: str | None, model: str) -> list[Problem]:
 
 
 def _ideal(
-    objectives: Sequence[Objective], retrained_model: str | None, unseen: str | None, dropped: Mapping[str, str]
+    objectives: Sequence[Objective],
+    retrained_model: str | None,
+    unseen: str | None,
+    workload: str,
+    ideal: Mapping[str, float],
+    dropped: Mapping[str, str],
 ) -> list[Problem]:
     """Whether the hypervolume has an ideal point: see ``baseline.Baseline.ideal``."""
     if retrained_model is not None:
         return []
-    known = {*KNOWN_IDEAL, *([UNSEEN_IDEAL] if unseen is not None else [])}
+    known = {*KNOWN_IDEAL, *ideal, *([UNSEEN_IDEAL] if unseen is not None or workload == "text_to_image" else [])}
     registry = metric_registry()
     lacking = [o for o in objectives if o.metric not in known and (o.metric in registry or ":" in o.metric)]
     if not lacking:
@@ -208,7 +224,22 @@ def _ideal(
     remedies = ["--retrained-model, the same model trained without the forget images"]
     if all(o.metric == UNSEEN_IDEAL for o in lacking):
         remedies.append("--unseen, an .npz of images like the forget image that the model never saw")
+    remedies.append(f"--ideal {lacking[0].metric}=RATIO, where you know how many times the untouched value is enough")
     return [Problem(rule, " ".join(given), f"give {', or '.join(remedies)}; or leave out the objective")]
+
+
+def _given_ideal(ideal: Mapping[str, float], objectives: Sequence[Objective]) -> list[Problem]:
+    """Whether each value given is of an objective, and not the untouched model's own."""
+    known = [objective.metric for objective in objectives]
+    problems = [
+        Problem("ideal must name objectives", name, closest(name, known)) for name in ideal if name not in known
+    ]
+    rule = "an ideal must be another number of times the untouched model's value"
+    return problems + [
+        Problem(rule, f"{name}={value:g}", "give for instance nll=1.5, half as much again")
+        for name, value in ideal.items()
+        if value in (0.0, 1.0)
+    ]
 
 
 def _url(field: str, url: str | None) -> list[Problem]:
@@ -238,6 +269,7 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("methods", "fix"), fix_problems),
     (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
+    (("ideal", "objectives"), _given_ideal),
     (("rungs",), _rungs),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
@@ -255,6 +287,7 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_images, field) for field in ("retain", "unseen")),
     *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
+    (("forget_separately", "forget"), _forget_names),
     (("forget", "model"), image_checks.forget_size_problems),
     (("storage_path",), paths.storage_problems),
 )
@@ -262,7 +295,7 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
 
 LAUNCH: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("storage_path", "name", "resume"), paths.study_problems),
-    (("objectives", "retrained_model", "unseen", "dropped"), _ideal),
+    (("objectives", "retrained_model", "unseen", "workload", "ideal", "dropped"), _ideal),
 )
 """Fields and facts of the command line → check: ``resume``; ``dropped``, field → the flag that dropped it."""
 

@@ -20,6 +20,7 @@ from tuning.studyfile import parse_mapping
 DEFAULT_STUDY = "studies/mnist_tshirt.yaml"
 _SWITCHES = ("resume", "dry_run")
 _ALIASES = {"constraint": "constraints"}
+_EXAMPLES = {"fix": "lambd=0.5", "ideal": "nll=1.5"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,13 @@ def is_list(field: FieldInfo) -> bool:
     return get_origin(field.annotation) in (tuple, dict)
 
 
+def is_mapping(field: FieldInfo) -> bool:
+    """Whether a field takes NAME=VALUE on the command line."""
+    return get_origin(field.annotation) is dict
+
+
 def _takes(name: str, field: FieldInfo) -> str:
-    if name == "fix":
+    if is_mapping(field):
         return "NAME=VALUE [NAME=VALUE ...]"
     if is_list(field):
         return f"{name.upper()} [...]"
@@ -170,8 +176,8 @@ def _switch(name: str, occurrences: list[list[str]] | None, problems: list[Probl
 
 
 def _value(name: str, field: FieldInfo, occurrences: list[list[str]], problems: list[Problem]) -> Any:
-    if name == "fix":
-        return _fixed(occurrences, problems)
+    if is_mapping(field):
+        return _named(name, occurrences, problems)
     words = [word for group in occurrences for word in group]
     if name == "enqueue":
         return _entries(words, problems)
@@ -184,20 +190,21 @@ def _value(name: str, field: FieldInfo, occurrences: list[list[str]], problems: 
     return None if optional and word is not None and word.lower() == "none" else word
 
 
-def _fixed(occurrences: list[list[str]], problems: list[Problem]) -> dict[str, str]:
-    fixed: dict[str, str] = {}
+def _named(field: str, occurrences: list[list[str]], problems: list[Problem]) -> dict[str, str]:
+    given: dict[str, str] = {}
+    flag, example = flag_of(field), _EXAMPLES[field]
     words = [word for group in occurrences for word in group]
     if not words:
-        problems.append(Problem("--fix must have NAME=VALUE", "none", "write for instance --fix lambd=0.5"))
+        problems.append(Problem(f"{flag} must have NAME=VALUE", "none", f"write for instance {flag} {example}"))
     for word in words:
         name, sign, value = word.partition("=")
         if not (name and sign and value):
-            problems.append(Problem("--fix must have NAME=VALUE", word, "write for instance --fix lambd=0.5"))
-        elif fixed.get(name, value) != value:
-            problems.append(Problem("--fix must give a parameter once", f"{name}={fixed[name]} and {word}", "keep one"))
+            problems.append(Problem(f"{flag} must have NAME=VALUE", word, f"write for instance {flag} {example}"))
+        elif given.get(name, value) != value:
+            problems.append(Problem(f"{flag} must give a name once", f"{name}={given[name]} and {word}", "keep one"))
         else:
-            fixed[name] = value
-    return fixed
+            given[name] = value
+    return given
 
 
 def _entries(words: Sequence[str], problems: list[Problem]) -> list[dict[str, Any]]:

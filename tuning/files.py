@@ -111,8 +111,8 @@ class StudyFiles:
         return self.checkpoints / _member(trial_id, step)
 
     def candidate(self, trial_id: str, step: int) -> Path:
-        """The weights behind one report."""
-        return self.candidates / f"{_member(trial_id, step)}.safetensors"
+        """The weights behind one report, less the suffix; where a trial trains several models, their folder."""
+        return self.candidates / _member(trial_id, step)
 
 
 def _member(trial_id: str, step: int) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image, UnidentifiedImageError
 
 from trainable.workloads.image_files import SUFFIXES, archive_shape, image_files, is_archive
-from tuning.paths import is_json
+from tuning.paths import is_json, missing_remedy
 from tuning.problems import Problem
 
 _LOOKED_AT = 16
@@ -36,7 +36,7 @@ def images_problems(field: str, location: str) -> list[Problem]:
         return _folder_problems(field, place)
     rule = f"{field} must be a directory of images or an .npz file"
     if not place.is_file():
-        return [Problem(rule, f"{location}, which is not there", "check the path")]
+        return [Problem(rule, f"{location}, which is not there", missing_remedy(place))]
     if not is_archive(place):
         return [Problem(rule, f"{location}, which is neither", "give the directory, or save with numpy.savez")]
     try:
@@ -61,7 +61,8 @@ def _broken(rule: str, files: Sequence[Path]) -> list[Problem]:
         try:
             image_size(file)
         except ValueError as error:
-            problems.append(Problem(rule, f"{file}, {error}", "check the path and the file"))
+            remedy = "check the path and the file" if file.exists() else missing_remedy(file)
+            problems.append(Problem(rule, f"{file}, {error}", remedy))
     return problems
 
 

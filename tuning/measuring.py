@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from safetensors.torch import load_file
+
 from metrics import measure
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
+from metrics.pooling import pooled
 from metrics.subject import Fidelity
 from trainable.finetune import GradientBuffers, accumulate
 from trainable.methods import METHODS
 from trainable.methods.siss_no_is import SISSNoIS
-from trainable.pictures import draw
-from trainable.plan import Source, TrialPlan
+from trainable.pictures import pictures, save_pictures
+from trainable.plan import Source, TrialPlan, places
 from trainable.workloads.workload import Prepared
 
 #: Optimiser steps whose gradient norms are averaged.
@@ -33,48 +36,68 @@ def measure_model(
 ) -> dict[str, Measurement]:
     """The plan's metrics of the pipeline ``model``, or of it with ``weights``; runs in a worker.
 
+    Where the study unlearns its forget images one at a time, it is the mean over them: of the one model, or of the
+    model that each image's weights make.
+
     Args:
-        weights: a safetensors file of the network's weights, put in the place of the pipeline's own.
-        pipeline: where to write the measured model as a diffusers pipeline, if anywhere.
+        weights: a safetensors file of the network's weights, less the suffix, or a folder of one for each forget image;
+            put in the place of the pipeline's own.
+        pipeline: where to write the measured models as diffusers pipelines, if anywhere.
         picture: name of its pictures among the study's; None draws none.
     """
-    from safetensors.torch import load_file
-
-    workload = plan.source.open()
-    denoiser = workload.load(model)
-    if weights is not None:
-        denoiser.network.load_state_dict(load_file(weights))
-    if pipeline is not None:
-        workload.save_pipeline(denoiser.network, pipeline)
-    evidence = Evidence(denoiser, workload.subject(plan.prepared), fidelity, seed)
-    measured = measure(plan.metrics, evidence)
+    settings = plan.source.settings
+    files = None if weights is None else places(weights, settings, ".safetensors")
+    directories = None if pipeline is None else places(pipeline, settings)
+    workloads = plan.source.open_each()
+    denoiser = workloads[0].load(model)
+    evidence: Evidence | None = None
+    measured, drawn = [], []
+    for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
+        if files is not None:
+            denoiser.network.load_state_dict(load_file(files[index]))
+        if directories is not None:
+            workload.save_pipeline(denoiser.network, directories[index])
+        subject = workload.subject(prepared)
+        # One model generates the same images whatever it is to forget.
+        shared = evidence if files is None else None
+        evidence = Evidence(denoiser, subject, fidelity, seed) if shared is None else shared.against(subject)
+        measured.append(measure(plan.metrics, evidence))
+        if picture is not None and plan.images is not None:
+            drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
     if picture is not None and plan.images is not None:
-        draw(evidence, plan.images, picture, forget_images=plan.log_forget_images)
-    return measured
+        save_pictures(drawn, plan.images, picture)
+    return {name: pooled([of[name] for of in measured]) for name in plan.metrics}
 
 
-def measure_unseen(plan: TrialPlan, images: str, fidelity: Fidelity, seed: int) -> dict[str, Measurement]:
-    """``nll`` of images that the model never saw, under the untouched model; runs in a worker."""
-    settings = replace(plan.source.settings, forget=(images,))
-    workload = replace(plan.source, settings=settings).open()
-    subject = workload.subject(plan.prepared)
-    evidence = Evidence(workload.load(settings.model), subject, replace(fidelity, num_probes=1), seed)
-    return measure(["nll"], evidence)
+def measure_unmemorised(plan: TrialPlan, unseen: str | None, fidelity: Fidelity, seed: int) -> dict[str, Measurement]:
+    """``nll`` of images that the untouched model has not memorised, none where there are none; runs in a worker.
+
+    Args:
+        unseen: an ``.npz`` of images that the model never saw; a workload may know others.
+    """
+    workload = plan.source.open_each()[0]
+    subject = workload.unmemorised(plan.prepared[0], unseen)
+    if subject is None:
+        return {}
+    model = workload.load(plan.source.settings.model)
+    return measure(["nll"], Evidence(model, subject, replace(fidelity, num_probes=1), seed))
 
 
 def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     """Mean norms of the retain and the forget gradient of an optimiser step at the untouched model; runs in a worker.
 
-    Ranges of settings that act relative to them, such as ``scaling_norm``, are laid out from these.
+    Ranges of settings that act relative to them, such as ``scaling_norm``, are laid out from these. Forget images that
+    are unlearned one at a time take turns.
     """
-    workload = plan.source.open()
-    denoiser = workload.load(plan.source.settings.model)
+    workloads = plan.source.open_each()
+    denoiser = workloads[0].load(plan.source.settings.model)
     buffers = GradientBuffers(list(denoiser.network.parameters()))
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
     norms = []
-    for step in range(CALIBRATION_STEPS):
+    for step in range(max(CALIBRATION_STEPS, len(workloads))):
+        turn = step % len(workloads)
         batches = [
-            workload.batch(plan.prepared, seed, step, index, training.batch_size)
+            workloads[turn].batch(plan.prepared[turn], seed, step, index, training.batch_size)
             for index in range(training.accumulation)
         ]
         geometry = accumulate(denoiser, method, batches, buffers)
@@ -83,8 +106,9 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}
 
 
-def prepare(source: Source, methods: Sequence[str]) -> tuple[Prepared, dict[str, str]]:
-    """What all trials share, and metric → label in reports; runs in a worker."""
-    workload = source.open()
-    prepared = workload.prepare(max(METHODS[name].num_neighbours for name in methods))
-    return prepared, dict(workload.subject(prepared).labels)
+def prepare(source: Source, methods: Sequence[str]) -> tuple[tuple[Prepared, ...], dict[str, str]]:
+    """What all trials share, for each forget set, and metric → label in reports; runs in a worker."""
+    workloads = source.open_each()
+    num_nearest = max(METHODS[name].num_neighbours for name in methods)
+    prepared = tuple(workload.prepare(num_nearest) for workload in workloads)
+    return prepared, dict(workloads[0].subject(prepared[0]).labels)

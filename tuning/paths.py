@@ -19,6 +19,13 @@ from tuning.problems import Problem
 from tuning.schema import is_remote, local_directory
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
+#: What makes a folder below assets/fetched.
+_FETCHERS = {
+    "celeba_hq": "python scripts/fetch_assets.py celeba_hq",
+    "paper_datasets": "python scripts/fetch_assets.py celeba_hq",
+    "stable_diffusion": "python scripts/fetch_assets.py stable_diffusion",
+    "paper_prompts": "python scripts/fetch_assets.py stable_diffusion, then python scripts/convert_paper_prompts.py",
+}
 _HUB_ID = re.compile(r"[\w.-]+(/[\w.-]+)?")
 
 
@@ -34,6 +41,15 @@ def resolve_input(path: str) -> str:
 def resolve_encoder(location: str) -> str:
     """An encoder file as an absolute path; of a published one named, where it lies or would be fetched to."""
     return str(PUBLISHED[location].path) if location in PUBLISHED else resolve_input(location)
+
+
+def missing_remedy(path: str | Path) -> str:
+    """What to do about a path that is not there: below assets/fetched, of whatever directory, it is fetched."""
+    parts = Path(path).parts
+    for first, second, name in zip(parts, parts[1:], parts[2:], strict=False):
+        if (first, second) == ("assets", "fetched") and name in _FETCHERS:
+            return f"run {_FETCHERS[name]}"
+    return "check the path"
 
 
 def absolute(path: str) -> Path:
@@ -112,7 +128,7 @@ def model_problems(field: str, model: str) -> list[Problem]:
     rule = f"{field} must be a diffusers pipeline directory or a hub id"
     index = directory / "model_index.json"
     if not directory.is_dir():
-        return [Problem(rule, f"{model}, which is not there", "check the path")]
+        return [Problem(rule, f"{model}, which is not there", missing_remedy(model))]
     if not index.is_file():
         return [
             Problem(rule, f"{model}, which has no model_index.json", "save the model with pipeline.save_pretrained")

@@ -52,6 +52,7 @@ class Records:
         metrics: metrics of a report, in the order of their columns.
         constraints: bounds that decide ``feasible`` and ``violation``.
         baseline: metric → value of the untouched model.
+        suffixes: of the columns of each metric.
 
     Raises:
         RecordsError: a file on disk has other columns, or a damaged row that is not its last.
@@ -65,8 +66,9 @@ class Records:
         metrics: Sequence[str],
         constraints: Sequence[Constraint],
         baseline: Mapping[str, float],
+        suffixes: Sequence[str] = ("", "_stderr", "_num"),
     ) -> None:
-        measured = [name + suffix for name in metrics for suffix in ("", "_stderr", "_num")]
+        measured = [name + suffix for name in metrics for suffix in suffixes]
         self.files = files
         self.parameters = tuple(parameters)
         self.report_columns = (*IDENTITY, *parameters, *measured, *VERDICT)

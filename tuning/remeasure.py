@@ -90,7 +90,7 @@ def _renew(chosen: pd.DataFrame, goals: Goals, reference: Mapping[str, float], m
     values = pd.DataFrame([dict(entry) for entry in measure(keys)], index=chosen.index)
     renewed = chosen.copy()
     for column in map(str, values.columns):
-        if column in renewed and not column.endswith(("_stderr", "_num")):
+        if column in renewed and not column.endswith(("_stderr", "_num", "_spread")):
             renewed[f"{column}_search"] = renewed[column]
         renewed[column] = values[column]
     renewed["violation"] = violations(renewed, goals.constraints, reference)

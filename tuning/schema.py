@@ -72,6 +72,9 @@ class StudyConfig(BaseModel):
     retrained_model: str | None = Field(None, description="the same model trained without the forget images")
     retain: str = Field(description="images kept: a directory of images or an .npz file")
     forget: tuple[str, ...] = Field(min_length=1, description="image files to unlearn")
+    forget_separately: bool = Field(
+        False, description="unlearn forget images one at a time, each from the model; reports are means over them"
+    )
     descriptor: str | None = Field(None, description="copy-detection encoder, for sscd: a file, or sscd (published)")
     features: str | None = Field(None, description="feature encoder, for fid: a file, or inception (published)")
     classifier: str | None = Field(None, description="classifier, for inception_score: a file, or inception")
@@ -83,6 +86,9 @@ class StudyConfig(BaseModel):
         None, ge=0, allow_inf_nan=False, description="classifier-free guidance in evaluation; none: 7.5 with prompts"
     )
     unseen: str | None = Field(None, description=".npz of images that the model never saw; bounds how far to forget")
+    ideal: dict[str, FiniteFloat] = Field(
+        {}, description="NAME=VALUE, an objective at full forgetting in untouched values, where nothing measures it"
+    )
 
     methods: tuple[str, ...] = Field(
         default_factory=lambda: tuple(SEARCH_SPACES), min_length=1, description="unlearning methods to search over"
@@ -165,6 +171,12 @@ class StudyConfig(BaseModel):
         objectives = [objective.metric for objective in self.objectives]
         constraints = [constraint.metric for constraint in self.constraints]
         return tuple(dict.fromkeys([*objectives, *constraints, *self.report_metrics]))
+
+    @property
+    def report_suffixes(self) -> tuple[str, ...]:
+        """What a report says of each metric, as suffixes of its column."""
+        several = self.forget_separately and len(self.forget) > 1
+        return ("", "_stderr", "_num", *(["_spread"] if several else []))
 
     @property
     def trial_fidelity(self) -> dict[str, int]:

@@ -59,6 +59,7 @@ class Session:
             metrics=config.metrics,
             constraints=config.constraints,
             baseline=goals.baseline,
+            suffixes=config.report_suffixes,
         )
         return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline))
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from diffusion.rng import derive_seed
-from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, Measured
+from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, Measured, with_given_ideal
 from tuning.files import StudyFiles
-from tuning.measuring import calibrate, measure_model, measure_unseen, prepare
+from tuning.measuring import calibrate, measure_model, measure_unmemorised, prepare
 from tuning.schema import StudyConfig
 
 if TYPE_CHECKING:
@@ -100,15 +100,16 @@ class Workers:
         }
         if config.retrained_model:
             tasks[RETRAINED] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": RETRAINED})
-        elif config.unseen:
-            tasks[UNSEEN] = (measure_unseen, (plan, config.unseen, full, seed), {})
+        else:
+            tasks[UNSEEN] = (measure_unmemorised, (plan, config.unseen, full, seed), {})
         calibration: Task = (calibrate, (plan, derive_seed(config.seed, "calibration")), {})
         norms, *measured = self._run("measure baseline", [calibration, *tasks.values()])
         models = {
             model: {name: Measured(m.value, m.stderr, m.num_samples, m.replicates) for name, m in measurements.items()}
             for model, measurements in zip(tasks, measured, strict=True)
+            if measurements
         }
-        return Baseline(models, norms, self._labels)
+        return Baseline(with_given_ideal(models, config.ideal), norms, self._labels)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
         """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""

@@ -69,34 +69,30 @@ def test_membership_error_is_none_under_noise_that_both_share() -> None:
     assert math.isnan(jackknife_stderr(errors[..., :1], errors[0, :, :1]))
 
 
-def _flat(images: torch.Tensor) -> torch.Tensor:
-    return images.flatten(1)
-
-
 def test_neighbours_are_those_nearest_to_any_forget_image_nearest_first() -> None:
     angles = torch.tensor([0.0, 0.5, 1.0, 2.0, 3.0])
-    retain = torch.stack([angles.cos(), angles.sin()], dim=1).view(5, 1, 1, 2)
-    forget = torch.tensor([[math.cos(0.9), math.sin(0.9)], [5 * math.cos(3.05), 5 * math.sin(3.05)]]).view(2, 1, 1, 2)
+    retain = torch.stack([angles.cos(), angles.sin()], dim=1)
+    forget = torch.tensor([[math.cos(0.9), math.sin(0.9)], [5 * math.cos(3.05), 5 * math.sin(3.05)]])
 
-    assert nearest_neighbours(forget, retain, _flat, k=3, batch_size=2).tolist() == [4, 2, 1]
-    assert nearest_neighbours(forget[:1], retain, _flat, k=1).tolist() == [2]
+    assert nearest_neighbours(forget, retain, k=3).tolist() == [4, 2, 1]
+    assert nearest_neighbours(forget[:1], retain, k=1).tolist() == [2]
 
 
 def test_neighbours_that_tie_come_in_order() -> None:
-    retain = torch.ones(4, 1, 1, 2)
+    retain = torch.ones(4, 2)
 
-    assert nearest_neighbours(retain[:1], retain, _flat, k=3).tolist() == [0, 1, 2]
+    assert nearest_neighbours(retain[:1], retain, k=3).tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("k", [0, 5])
 def test_neighbours_refuse_more_than_there_are(k: int) -> None:
     with pytest.raises(ValueError, match=f"k={k}, 4 retain images"):
-        nearest_neighbours(torch.ones(1, 1, 1, 2), torch.ones(4, 1, 1, 2), _flat, k=k)
+        nearest_neighbours(torch.ones(1, 2), torch.ones(4, 2), k=k)
 
 
 def test_neighbours_refuse_descriptors_that_are_not_finite() -> None:
-    retain = torch.ones(4, 1, 1, 2)
-    retain[2, 0, 0, 0] = math.nan
+    retain = torch.ones(4, 2)
+    retain[2, 0] = math.nan
 
     with pytest.raises(ValueError, match="must be finite"):
-        nearest_neighbours(torch.ones(1, 1, 1, 2), retain, _flat, k=1)
+        nearest_neighbours(torch.ones(1, 2), retain, k=1)

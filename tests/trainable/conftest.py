@@ -29,5 +29,5 @@ def plan(tmp_path_factory):
         fidelity=Fidelity(24, 4, 8, 3, 500, 2, 16, 4, 32),
         metrics=("sscd", "nll", "fid", "inception_score", "regeneration_rate", "membership_loss"),
         evaluation_seed=1,
-        prepared=workload.prepare(),
+        prepared=(workload.prepare(),),
     )

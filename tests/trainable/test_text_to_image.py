@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import yaml
 from diffusers import AutoencoderKL, StableDiffusionPipeline
 from PIL import Image
 from safetensors.torch import save_file
@@ -132,6 +131,16 @@ def test_latents_are_those_of_the_pipeline(workload, prepared, settings):
     torch.testing.assert_close(prepared.prompts[""], empty)
 
 
+def test_other_images_of_the_prompt_say_how_far_to_forget(workload, prepared):
+    subject = workload.unmemorised(prepared, None)
+    space = workload.subject(prepared).space
+    assert torch.equal(subject.space.forget, space.retain)
+    assert len(subject.forget) == len(space.retain) > 1
+    likelihood = Evidence(workload.load(workload.settings.model), subject, FIDELITY, seed=0).forget_likelihood
+    assert likelihood.bits_per_dim.shape == (len(space.retain),)
+    assert likelihood.bits_per_dim.isfinite().all()
+
+
 def test_samples_are_made_under_both_prompts_with_guidance(workload, prepared):
     denoiser = workload.load(workload.settings.model)
     evidence = Evidence(denoiser, workload.subject(prepared), FIDELITY, seed=0)
@@ -163,7 +172,7 @@ def test_samples_are_made_under_both_prompts_with_guidance(workload, prepared):
 def test_a_trial_trains_and_reports_every_metric(settings, prepared, config):
     source = Source("text_to_image", WorkloadSettings(**{**vars(settings), "num_neighbours": 2}))
     training = TrainingSettings((1, 2), 4, 2, 1e-3, (0.9, 0.999), 1e-2, 1.0, 3)
-    plan = TrialPlan(source, training, FIDELITY, METRICS, 1, prepared)
+    plan = TrialPlan(source, training, FIDELITY, METRICS, 1, (prepared,))
     runner = TrialRunner(plan)
     untouched = {name: value.clone() for name, value in runner.denoiser.network.state_dict().items()}
     runner.start({"trial_id": "00000", "seed": 1, "repeat": 0, **config})
@@ -239,24 +248,21 @@ def test_a_folder_with_labels_reads_like_an_archive(settings, tmp_path):
         opened(settings, retain=str(tmp_path)).labelled  # noqa: B018
 
 
-def test_a_whole_study_ends_in_its_files(settings, tmp_path):
-    """The launch command on the miniature: baseline, trials, front, report."""
-    study = {
-        "name": "prompted", "workload": "text_to_image", "num_trials": 2, "methods": ["siss_no_is", "naive_deletion"],
-        "objectives": ["minimize sscd", "minimize sscd_original"], "report_metrics": ["nll", "memorised_share"],
-        "constraints": ["membership_loss <= 100x"], "rungs": [1, 2], "batch_size": 4, "learning_rate": 1e-4,
-        "adam_betas": [0.9, 0.999], "weight_decay": 1e-2, "max_grad_norm": 1.0, "num_images": 4,
-        "num_sampling_steps": 2, "num_denoisings": 2, "num_denoising_steps": 2, "injection_timestep": 500,
-        "num_probes": 2, "num_likelihood_evaluations": 14, "num_membership_noises": 2, "evaluation_batch_size": 8,
-        "num_neighbours": 2, "num_retain_images": 3, "final_num_images": 4, "final_num_probes": 2,
-        "final_num_denoisings": 2, "max_concurrent_trials": 1, "retrained_model": str(retrained(settings, tmp_path)),
-        **{name: getattr(settings, name) for name in ("model", "retain", "descriptor", "prompts", "guidance_scale")},
-        "forget": list(settings.forget),
-    }  # fmt: skip
-    file = tmp_path / "study.yaml"
-    file.write_text(yaml.safe_dump(study), encoding="utf-8")
-    command = [sys.executable, str(ROOT / "tune_unlearning.py"), "--study", str(file), "--storage-path", str(tmp_path)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=500, cwd=tmp_path)
+def test_the_study_of_the_paper_ends_in_its_files(settings, tmp_path):
+    """`studies/stable_diffusion.yaml` on the miniature and on one core: fewer rows, images and trials."""
+    taken = ("model", "retain", "descriptor", "prompts")
+    flags = [
+        *("--methods", "siss_no_is", "naive_deletion", "--num-trials", "2", "--max-concurrent-trials", "1"),
+        *("--objectives", "minimize sscd", "minimize sscd_original", "--report-metrics", "nll", "memorised_share"),
+        *("--constraint", "membership_loss <= 100x", "--clip", "none", "--rungs", "1", "2", "--accumulation", "2"),
+        *("--num-images", "4", "--final-num-images", "4", "--num-sampling-steps", "2", "--final-num-probes", "2"),
+        *("--num-likelihood-evaluations", "14", "--num-membership-noises", "2", "--num-retain-images", "3"),
+        *("--cpus-per-trial", "1", "--gpus-per-trial", "0", "--storage-path", str(tmp_path), "--name", "prompted"),
+        *("--forget", settings.forget[0], "--retrained-model", str(retrained(settings, tmp_path))),
+        *(word for name in taken for word in (f"--{name}", getattr(settings, name))),
+    ]
+    command = [sys.executable, str(ROOT / "tune_unlearning.py"), "--study", str(ROOT / "studies/stable_diffusion.yaml")]
+    ended = subprocess.run([*command, *flags], capture_output=True, text=True, timeout=500, cwd=tmp_path)
     assert ended.returncode == 0, ended.stdout + ended.stderr
     reports = read_table(tmp_path / "prompted" / "reports.csv")
     assert len(reports) == 4

@@ -5,7 +5,6 @@ import dataclasses
 import pytest
 import torch
 
-from trainable.checkpoint import load_state, save_state
 from trainable.failure import TrialFailure
 from trainable.trial import TrialRunner
 
@@ -55,11 +54,11 @@ def test_resume_equals_uninterrupted(runner, plan, tmp_path):
     expected = weights(runner)
     runner.start(SISS)
     runner.advance()
-    save_state(tmp_path, runner.state())
+    runner.save(tmp_path)
 
     other = TrialRunner(plan)
     other.start(SISS)
-    other.restore(load_state(tmp_path, torch.device("cpu")))
+    other.load(tmp_path)
     assert without_clock(other.advance()) == whole[-1]
     assert all(torch.equal(expected[name], value) for name, value in weights(other).items())
 
@@ -70,23 +69,23 @@ def test_the_learning_rate_warms_up_by_step(plan):
     warm.start(SISS)
     rates = []
     for _ in range(6):
-        warm._train_step()
-        rates.append(warm.tuner.optimiser.param_groups[0]["lr"])
+        warm.unlearner.train_step()
+        rates.append(warm.unlearner.tuner.optimiser.param_groups[0]["lr"])
     assert rates == pytest.approx([3e-4 * factor for factor in (0.25, 0.5, 0.75, 1, 1, 1)])
 
 
 def test_a_damaged_checkpoint_is_refused(runner, tmp_path):
     runner.start(SISS)
-    save_state(tmp_path, runner.state())
-    path = tmp_path / "state.pt"
+    runner.save(tmp_path)
+    path = tmp_path / "0" / "state.pt"
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(bytes(data))
     with pytest.raises(TrialFailure, match="corrupt checkpoint"):
-        load_state(tmp_path, torch.device("cpu"))
+        runner.load(tmp_path)
     path.unlink()
     with pytest.raises(TrialFailure, match="corrupt checkpoint"):
-        load_state(tmp_path, torch.device("cpu"))
+        runner.load(tmp_path)
 
 
 def test_divergence_ends_the_trial_with_intact_weights(runner):
@@ -102,17 +101,18 @@ def test_divergence_ends_the_trial_with_intact_weights(runner):
 def test_steps_without_forget_gradient_end_the_trial(plan, monkeypatch):
     """With lambd = 0 and images far apart every weight of the forget term is exactly zero."""
     runner = TrialRunner(plan)
-    batch_of = runner.workload.batch
+    [workload] = runner.workloads
+    batch_of = workload.batch
 
     def low_noise(prepared, seed, step, index, size, **options):
         return dataclasses.replace(
             batch_of(prepared, seed, step, index, size, **options), timesteps=torch.zeros(size, dtype=torch.int64)
         )
 
-    monkeypatch.setattr(runner.workload, "batch", low_noise)
+    monkeypatch.setattr(workload, "batch", low_noise)
     runner.start({**SISS, "lambd": 0.0})
     runner.advance()
-    assert runner.degenerate_steps == 2
+    assert runner.unlearner.degenerate_steps == 2
     with pytest.raises(TrialFailure, match="degenerate"):
         runner.advance()
 
@@ -132,7 +132,7 @@ def test_the_trial_forgets(runner, plan):
 def test_methods_beyond_the_paper_train_and_report(plan, method):
     prepared = plan.source.open().prepare(num_nearest=10)
     assert prepared.nearest.shape == (1, 10)
-    runner = TrialRunner(dataclasses.replace(plan, prepared=prepared, metrics=("sscd",)))
+    runner = TrialRunner(dataclasses.replace(plan, prepared=(prepared,), metrics=("sscd",)))
     runner.start({"trial_id": "00009", "seed": 3, "repeat": 0, **method})
     before = {name: value.clone() for name, value in runner.denoiser.network.state_dict().items()}
     assert -1 <= runner.advance()["sscd"] <= 1

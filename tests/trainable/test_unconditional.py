@@ -19,10 +19,10 @@ def workload(plan, **changes):
 
 
 def test_a_batch_is_a_function_of_its_arguments(plan):
-    first, again = (workload(plan).batch(plan.prepared, 7, 3, 0, 5) for _ in range(2))
+    first, again = (workload(plan).batch(plan.prepared[0], 7, 3, 0, 5) for _ in range(2))
     for name in ("retain", "forget", "noise", "timesteps"):
         assert torch.equal(getattr(first, name), getattr(again, name))
-    for other in (workload(plan).batch(plan.prepared, *key, 5) for key in ((8, 3, 0), (7, 4, 0), (7, 3, 1))):
+    for other in (workload(plan).batch(plan.prepared[0], *key, 5) for key in ((8, 3, 0), (7, 4, 0), (7, 3, 1))):
         assert not torch.equal(other.noise, first.noise)
         assert not torch.equal(other.timesteps, first.timesteps)
     assert first.retain.shape == first.forget.shape == first.noise.shape == (5, 1, 8, 8)
@@ -31,7 +31,7 @@ def test_a_batch_is_a_function_of_its_arguments(plan):
 
 
 def test_timesteps_cover_the_whole_schedule(plan):
-    steps = workload(plan).batch(plan.prepared, 0, 0, 0, 4000).timesteps
+    steps = workload(plan).batch(plan.prepared[0], 0, 0, 0, 4000).timesteps
     assert steps.min() < 10
     assert steps.max() > 989
     assert abs(float(steps.float().mean()) - 499.5) < 5 * 288.7 / 4000**0.5
@@ -42,12 +42,13 @@ def test_copies_of_the_forget_image_are_no_retain_images(plan, tmp_path):
         images = archive["images"]
     forget = np.asarray(Image.open(plan.source.settings.forget[0]))
     np.savez(tmp_path / "with_copies.npz", images=np.concatenate([images, forget[None], forget[None]]))
-    retain = workload(plan, retain=str(tmp_path / "with_copies.npz")).retain
+    opened = workload(plan, retain=str(tmp_path / "with_copies.npz"))
+    retain = opened.retain[opened.prepare().kept]
     assert len(retain) == NUM_RETAIN
     assert not any(np.array_equal(image[0].numpy(), forget) for image in retain)
     np.savez(tmp_path / "only_copies.npz", images=np.stack([forget, forget]))
     with pytest.raises(ValueError, match="retain images besides the forget images"):
-        _ = workload(plan, retain=str(tmp_path / "only_copies.npz")).retain
+        workload(plan, retain=str(tmp_path / "only_copies.npz")).prepare()
 
 
 def test_a_folder_of_pictures_is_read_in_the_order_of_names(plan, tmp_path):
@@ -57,7 +58,8 @@ def test_a_folder_of_pictures_is_read_in_the_order_of_names(plan, tmp_path):
         else:
             (tmp_path / name).write_text("no picture")
     retain = workload(plan, retain=str(tmp_path)).retain
-    assert retain[:, 0, 0, 0].tolist() == [100, 200]
+    assert len(retain) == 2
+    assert retain[torch.tensor([1, 0, 1])][:, 0, 0, 0].tolist() == [200, 100, 200]
 
 
 def test_a_picture_of_another_size_is_refused(plan, tmp_path):
@@ -91,7 +93,7 @@ def test_nearest_images_are_those_of_a_plain_search(plan):
     distances = (opened.retain.double() - opened.forget[0].double()).flatten(1).norm(dim=1)
     assert distances[nearest[0]].tolist() == pytest.approx(distances.sort().values[:4].tolist())
     with pytest.raises(ValueError, match="there are only"):
-        nearest_by_distance(opened.forget, opened.retain[:3], 4)
+        nearest_by_distance(opened.forget, [opened.retain[:2], opened.retain[2:3]], 4)
 
 
 def test_neighbours_of_a_row_belong_to_its_forget_image(plan):
@@ -99,4 +101,4 @@ def test_neighbours_of_a_row_belong_to_its_forget_image(plan):
     batch = opened.batch(opened.prepare(num_nearest=4), 7, 3, 0, 5, with_neighbours=True)
     assert batch.neighbours.shape == (5, 4, *batch.forget.shape[1:])
     with pytest.raises(ValueError, match="prepare"):
-        opened.batch(plan.prepared, 7, 3, 0, 5, with_neighbours=True)
+        opened.batch(plan.prepared[0], 7, 3, 0, 5, with_neighbours=True)

@@ -226,6 +226,18 @@ class TestBadInput:
         found = problems_of("--methods", "sis", "siss", "--fix", "lambd=3")
         assert ["a known one" in found[0].rule, "0 <= lambd <= 1" in found[1].rule] == [True, True]
 
+    def test_images_of_one_name_cannot_be_unlearned_one_at_a_time(
+        self, problems_of: Callable[..., list[Problem]], load: Load, workspace: Path
+    ) -> None:
+        again = workspace / "again" / "tshirt.png"
+        again.parent.mkdir()
+        again.write_bytes((workspace / "tshirt.png").read_bytes())
+        flags = ("--forget", "tshirt.png", str(again), "--unseen", "digits.npz")
+        load(*flags)
+        [problem] = problems_of(*flags, "--forget-separately", "true")
+        assert "must differ in their file names" in problem.rule
+        assert "tshirt twice" in problem.value
+
     def test_a_directory_without_images(self, problems_of: Callable[..., list[Problem]], workspace: Path) -> None:
         (workspace / "empty").mkdir()
         (problem,) = problems_of("--retain", "empty", "--unseen", "digits.npz")

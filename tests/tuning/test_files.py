@@ -15,7 +15,7 @@ def test_paths_are_those_of_the_design(tmp_path: Path) -> None:
         root / name for name in ("study.yaml", "baseline.json", "reports.csv", "trials.csv", "front.csv", "report.html")
     ]
     assert files.checkpoint("00042", 80) == root / "checkpoints" / "00042-80"
-    assert files.candidate("00042", 80) == root / "candidates" / "00042-80.safetensors"
+    assert files.candidate("00042", 80) == root / "candidates" / "00042-80"
     assert files.mlflow_database == tmp_path / "runs" / "mlflow.db"
     assert not files.root.exists(), "asking for paths must create nothing"
 

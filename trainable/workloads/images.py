@@ -1,8 +1,10 @@
-"""Images from files: a folder of pictures, one picture, or an ``.npz`` with an array ``images``; kept as uint8."""
+"""Images from files: a folder of pictures, one picture, or an ``.npz`` with an array ``images``; as uint8."""
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +13,57 @@ from torch import Tensor
 
 from trainable.workloads.image_files import ARRAY, SUFFIXES, image_files, is_archive
 
-__all__ = ["SUFFIXES", "load_images", "to_bytes", "to_unit_range"]
+__all__ = ["SUFFIXES", "Images", "PictureFolder", "load_images", "open_images", "to_bytes", "to_unit_range"]
+
+_READERS = 8  # pictures decoded at a time
+
+
+class Images(Protocol):
+    """Images of one shape, asked for by row; a tensor (N, C, H, W) is one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Tensor, /) -> Tensor:
+        """uint8 (B, C, H, W) of rows (B,) int64."""
+
+
+class PictureFolder:
+    """The pictures of a folder in the order of their names, read when they are asked for.
+
+    Training touches few of a large data set's images, and the whole of it may not fit into a worker's memory.
+
+    Args:
+        folder: with at least one picture.
+        channels, size: as in ``load_images``.
+
+    Raises:
+        FileNotFoundError: if there is no picture in the folder.
+    """
+
+    def __init__(self, folder: Path, *, channels: int, size: tuple[int, int]) -> None:
+        self._files = image_files(folder)
+        self._channels, self._size = channels, size
+        if not self._files:
+            raise FileNotFoundError(f"images must be a folder of pictures, a picture or an .npz, but {folder} has none")
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) of rows (B,) int64; raises ValueError where a file is no image or has another size."""
+        with ThreadPoolExecutor(_READERS) as readers:
+            return torch.stack(list(readers.map(self._read, rows.tolist())))
+
+    def _read(self, row: int) -> Tensor:
+        return _from_picture(self._files[row], self._channels, self._size)
+
+
+def open_images(location: str | Path, *, channels: int, size: tuple[int, int]) -> Images:
+    """The images of ``load_images``; those of a folder are read when they are asked for."""
+    path = Path(location)
+    if path.is_dir():
+        return PictureFolder(path, channels=channels, size=size)
+    return load_images(path, channels=channels, size=size)
 
 
 def load_images(location: str | Path, *, channels: int, size: tuple[int, int]) -> Tensor:
@@ -29,10 +81,12 @@ def load_images(location: str | Path, *, channels: int, size: tuple[int, int]) -
     path = Path(location)
     if is_archive(path):
         return _from_archive(path, channels, size)
-    files = image_files(path) if path.is_dir() else [path]
-    if not files or not files[0].exists():
+    if path.is_dir():
+        folder = PictureFolder(path, channels=channels, size=size)
+        return folder[torch.arange(len(folder))]
+    if not path.exists():
         raise FileNotFoundError(f"images must be a folder of pictures, a picture or an .npz, but {path} has none")
-    return torch.stack([_from_picture(file, channels, size) for file in files])
+    return _from_picture(path, channels, size)[None]
 
 
 def to_unit_range(images: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,8 +11,6 @@ from torch import Tensor
 
 from diffusion.rng import stream
 from trainable.workloads.workload import Prepared
-
-_BLOCK = 1024
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,26 @@ def draw_rows(scheduler: Any, num_retain: int, num_forget: int, place: tuple[int
     return Rows(*drawn)
 
 
-def nearest_by_distance(forget: Tensor, retain: Tensor, k: int) -> Tensor:
-    """Indices (F, k) of the retain points (R, …) nearest to each forget point (F, …) in L2, nearest first.
+def nearest_by_distance(forget: Tensor, retain: Iterable[Tensor], k: int) -> Tensor:
+    """Indices (F, k) of the retain points nearest to each forget point (F, …) in L2, nearest first.
+
+    Args:
+        forget: points (F, …).
+        retain: all retain points, in blocks (B, …).
+        k: how many of them.
 
     Raises:
         ValueError: there are fewer than k retain points.
     """
-    if len(retain) < k:
-        raise ValueError(f"{k} nearest retain images must be among the retain images, but there are only {len(retain)}")
     wanted = forget.flatten(1).float()
     exact = "donot_use_mm_for_euclid_dist"  # the fast way subtracts squares, which loses the small distances
-    blocks = [
-        torch.cdist(wanted, block.flatten(1).float(), compute_mode=exact) for block in torch.split(retain, _BLOCK)
-    ]
-    return torch.cat(blocks, dim=1).topk(k, dim=1, largest=False, sorted=True).indices
+    distances = torch.cat(
+        [torch.cdist(wanted, block.flatten(1).float(), compute_mode=exact) for block in retain], dim=1
+    )
+    if distances.shape[1] < k:
+        known = distances.shape[1]
+        raise ValueError(f"{k} nearest retain images must be among the retain images, but there are only {known}")
+    return distances.topk(k, dim=1, largest=False, sorted=True).indices
 
 
 def nearest_of(prepared: Prepared) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -101,14 +101,15 @@ class TextToImageWorkload(Workload):
         embeddings = dict(zip(names, self._pipeline.embed(list(names.values())), strict=True))
         nearest = None
         if num_nearest:
-            nearest = nearest_by_distance(moments["forget"].mean, moments["retain"].mean, num_nearest)
+            nearest = nearest_by_distance(moments["forget"].mean, [moments["retain"].mean], num_nearest)
+        described, count = self._described(retain), min(self.settings.num_neighbours, len(retain))
         return PreparedPrompt(
             real_statistics=self._statistics(retain),
-            neighbours=self._neighbours(retain),
+            neighbours=nearest_neighbours(self._described(self.memorised_image), described, count),
             nearest=nearest,
             memorised_image=memorised,
             prompts=embeddings,
-            clusters=Clusters.of(self._described(forget), self._described(retain)),
+            clusters=Clusters.of(self._described(forget), described),
             **moments,
         )
 
@@ -130,6 +131,12 @@ class TextToImageWorkload(Workload):
             memorised=known.clusters.is_memorised,
             latent=self._space(known, prepared.neighbours, fixed),
         )
+
+    def unmemorised(self, prepared: Prepared, unseen: str | None) -> Subject:
+        """The sample of images that the modified prompt makes besides the memorised one."""
+        subject = self.subject(prepared)
+        latent = replace(subject.space, forget=subject.space.retain)
+        return replace(subject, forget=subject.retain, latent=latent)
 
     @cached_property
     def prompt(self) -> Prompt:
@@ -201,12 +208,6 @@ class TextToImageWorkload(Workload):
     @torch.no_grad()
     def _described(self, images: Tensor) -> Tensor:
         return torch.cat([self.encoders.descriptor(self._on_device(block)).cpu() for block in torch.split(images, 64)])
-
-    def _neighbours(self, retain: Tensor) -> Tensor:
-        count = min(self.settings.num_neighbours, len(retain))
-        forget = self._on_device(self.memorised_image)
-        with torch.no_grad():
-            return nearest_neighbours(forget, self._on_device(retain), self.encoders.descriptor, count)
 
     @torch.no_grad()
     def _statistics(self, retain: Tensor) -> GaussianStatistics | None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,14 @@ from torch import Tensor, nn
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from diffusion.schedule import NoiseSchedule
-from metrics.fid import GaussianStatistics
 from metrics.neighbours import nearest_neighbours
 from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.encoders import Encoders, open_all
-from trainable.workloads.images import load_images, to_unit_range
+from trainable.workloads.images import Images, load_images, open_images, to_unit_range
+from trainable.workloads.retained import RetainSet
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
 from trainable.workloads.workload import Prepared, Workload
-
-_ENCODING_BATCH = 500
 
 
 @dataclass(frozen=True)
@@ -43,6 +40,17 @@ class _Frame:
         return cls(type(pipeline), pipeline.scheduler, config.in_channels, (height, width))
 
 
+@dataclass(frozen=True, kw_only=True)
+class PreparedImages(Prepared):
+    """Besides what every workload prepares, which images are retained.
+
+    Attributes:
+        kept: (R,) rows of ``UnconditionalWorkload.retain``: X∖A, so a copy of a forget image is left out.
+    """
+
+    kept: Tensor
+
+
 class UnconditionalWorkload(Workload):
     """Any unconditional diffusers pipeline, a set of retain images and one or several forget images."""
 
@@ -57,16 +65,26 @@ class UnconditionalWorkload(Workload):
             directory, safe_serialization=True
         )
 
+    def of(self, forget: tuple[str, ...]) -> UnconditionalWorkload:
+        """Shares the pipeline's frame, the encoders, the retain images and what is seen of them."""
+        other = type(self)(replace(self.settings, forget=forget), self.device)
+        vars(other).update({name: getattr(self, name) for name in ("_frame", "encoders", "_retained")})
+        return other
+
     def batch(
         self, prepared: Prepared, seed: int, step: int, index: int, size: int, *, with_neighbours: bool = False
     ) -> ForgetRetainBatch:
-        rows = draw_rows(self._frame.scheduler, len(self.retain), len(self.forget), (seed, step, index), size)
-        noise = torch.randn((size, *self.retain.shape[1:]), generator=stream(seed, "noise", step, index))
+        kept = _own(prepared).kept
+        rows = draw_rows(self._frame.scheduler, len(kept), len(self.forget), (seed, step, index), size)
+        retain = to_unit_range(self.retain[kept[rows.retain]])
+        noise = torch.randn(retain.shape, generator=stream(seed, "noise", step, index))
         neighbours = None
         if with_neighbours:
-            neighbours = to_unit_range(self.retain[nearest_of(prepared)[rows.forget]]).to(self.device)
+            nearest = nearest_of(prepared)[rows.forget]
+            images = to_unit_range(self.retain[nearest.flatten()])
+            neighbours = images.view(*nearest.shape, *images.shape[1:]).to(self.device)
         return ForgetRetainBatch(
-            retain=to_unit_range(self.retain[rows.retain]).to(self.device),
+            retain=retain.to(self.device),
             forget=to_unit_range(self.forget[rows.forget]).to(self.device),
             noise=noise.to(self.device),
             timesteps=rows.timesteps.to(self.device),
@@ -74,30 +92,34 @@ class UnconditionalWorkload(Workload):
         )
 
     def prepare(self, num_nearest: int = 0) -> Prepared:
-        encoders = self.encoders
-        parts = torch.split(to_unit_range(self.retain), _ENCODING_BATCH)
-        with torch.no_grad():
-            statistics = self._statistics(parts)
-            neighbours = nearest_neighbours(
-                to_unit_range(self.forget).to(self.device),
-                to_unit_range(self.retain).to(self.device),
-                encoders.descriptor,
-                min(self.settings.num_neighbours, len(self.retain)),
+        """Reads every retain image once, however many forget sets there are, and once more for ``num_nearest``."""
+        retained = self._retained
+        kept = retained.without(self.forget)
+        if not len(kept):
+            raise ValueError(
+                f"there must be retain images besides the forget images, but {self.settings.retain} has none: "
+                "name a folder or .npz with other images"
             )
-        nearest = nearest_by_distance(self.forget, self.retain, num_nearest) if num_nearest else None
-        return Prepared(statistics, neighbours.cpu(), nearest)
-
-    def _statistics(self, parts: Iterable[Tensor]) -> GaussianStatistics | None:
-        features = self.encoders.features
-        return None if features is None else GaussianStatistics.of(features(part.to(self.device)) for part in parts)
+        with torch.no_grad():
+            wanted = self.encoders.descriptor(to_unit_range(self.forget).to(self.device)).cpu()
+        count = min(self.settings.num_neighbours, len(kept))
+        nearest = None
+        if num_nearest:
+            nearest = kept[nearest_by_distance(self.forget, retained.blocks(kept), num_nearest)]
+        return PreparedImages(
+            real_statistics=retained.statistics(kept),
+            neighbours=kept[nearest_neighbours(wanted, retained.seen.descriptors[kept], count)],
+            nearest=nearest,
+            kept=kept,
+        )
 
     def subject(self, prepared: Prepared) -> Subject:
-        encoders = self.encoders
-        fixed = torch.linspace(0, len(self.retain) - 1, min(self.settings.num_retain_images, len(self.retain))).long()
+        encoders, kept = self.encoders, _own(prepared).kept
+        fixed = torch.linspace(0, len(kept) - 1, min(self.settings.num_retain_images, len(kept))).long()
         return Subject(
             forget=to_unit_range(self.forget).to(self.device),
             neighbours=to_unit_range(self.retain[prepared.neighbours]).to(self.device),
-            retain=to_unit_range(self.retain[fixed]).to(self.device),
+            retain=to_unit_range(self.retain[kept[fixed]]).to(self.device),
             descriptor=encoders.descriptor,
             features=encoders.features,
             classifier=encoders.classifier,
@@ -109,35 +131,33 @@ class UnconditionalWorkload(Workload):
     @cached_property
     def forget(self) -> Tensor:
         """Forget images, uint8 (F, C, H, W)."""
-        return torch.cat([self._load_images(path) for path in self.settings.forget])
+        frame = self._frame
+        return torch.cat([load_images(path, channels=frame.channels, size=frame.size) for path in self.settings.forget])
+
+    @property
+    def retain(self) -> Images:
+        """The images of ``settings.retain``; which of them are retained, ``PreparedImages.kept`` says."""
+        return self._retained.images
 
     @cached_property
-    def retain(self) -> Tensor:
-        """Retain images, uint8 (N, C, H, W): X∖A, so a copy of a forget image among them is left out.
-
-        Raises:
-            ValueError: if nothing is left.
-        """
-        images = self._load_images(self.settings.retain)
-        forgotten = {image.numpy().tobytes() for image in self.forget}
-        copies = torch.tensor([image.numpy().tobytes() in forgotten for image in images])
-        if bool(copies.all()):
-            raise ValueError(
-                f"there must be retain images besides the forget images, but {self.settings.retain} has none"
-            )
-        return images[~copies]
+    def _retained(self) -> RetainSet:
+        images = open_images(self.settings.retain, channels=self._frame.channels, size=self._frame.size)
+        return RetainSet(images, self.encoders, self.device)
 
     @cached_property
     def _frame(self) -> _Frame:
         return _Frame.of(load_pipeline(self.settings.model))
 
-    def _load_images(self, location: str) -> Tensor:
-        return load_images(location, channels=self._frame.channels, size=self._frame.size)
-
     @cached_property
     def encoders(self) -> Encoders:
         """The networks behind sscd, fid, inception_score and clip_iqa; a subclass may bring others."""
         return open_all(self.settings, self.device)
+
+
+def _own(prepared: Prepared) -> PreparedImages:
+    if not isinstance(prepared, PreparedImages):
+        raise TypeError(f"this workload needs what its own prepare() answers, but got {type(prepared).__name__}")
+    return prepared
 
 
 def load_pipeline(model: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -31,6 +31,12 @@ class WorkloadSettings:
     guidance_scale: float | None = None
     num_neighbours: int = 8
     num_retain_images: int = 64
+    forget_separately: bool = False
+
+    @property
+    def forget_sets(self) -> tuple[tuple[str, ...], ...]:
+        """The images that a model is to forget, for each model that a trial trains: all, or one at a time."""
+        return tuple((image,) for image in self.forget) if self.forget_separately else (self.forget,)
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class Prepared:
 
     Attributes:
         real_statistics: of the features of the retain images; None where there is no feature network.
-        neighbours: (K,) indices of the retain images nearest to the forget images by descriptor, watched for damage.
-        nearest: (F, K) indices of the retain images nearest to each forget image by distance in the space that the
+        neighbours: (K,) rows of the retain images nearest to the forget images by descriptor, watched for damage.
+        nearest: (F, K) rows of the retain images nearest to each forget image by distance in the space that the
             network works in, for methods that declare ``needs_neighbours``; None where no method does.
     """
 
@@ -60,6 +66,10 @@ class Workload(ABC):
     def __init__(self, settings: WorkloadSettings, device: torch.device) -> None:
         self.settings = settings
         self.device = device
+
+    def of(self, forget: tuple[str, ...]) -> Workload:
+        """The same with other forget images. A subclass may hand on what it has loaded that does not depend on them."""
+        return type(self)(replace(self.settings, forget=forget), self.device)
 
     @property
     def forget_name(self) -> str:
@@ -92,6 +102,18 @@ class Workload(ABC):
     @abstractmethod
     def subject(self, prepared: Prepared) -> Subject:
         """What models are measured against."""
+
+    def unmemorised(self, prepared: Prepared, unseen: str | None) -> Subject | None:
+        """A subject whose forget images are as likely as a forgotten one should be; None where nobody knows any.
+
+        Args:
+            prepared: what ``prepare`` answered.
+            unseen: an ``.npz`` of images that the model never saw, if there is one.
+        """
+        if unseen is None:
+            return None
+        other = type(self)(replace(self.settings, forget=(unseen,)), self.device)
+        return other.subject(prepared)
 
     def offload(self) -> None:  # noqa: B027 - nothing to do is the rule
         """Take off the GPU what only evaluation needs; it comes back when it is used."""
