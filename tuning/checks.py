@@ -17,7 +17,7 @@ from typing import Any
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
 from trainable.workloads.prompts import find_prompt
-from tuning import encoder_checks, image_checks, paths
+from tuning import encoder_checks, image_checks, model_checks, paths
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
@@ -250,6 +250,8 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
     *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
     (("clip",), _clip),
+    *(((field, "workload"), partial(model_checks.model_problems, field)) for field in ("model", "retrained_model")),
+    (("model", "retrained_model", "workload"), model_checks.same_problems),
     (("prompts", "guidance_scale", "workload", "forget"), _prompts),
     (("unseen", "workload"), _unseen),
     *(_for_field(_images, field) for field in ("retain", "unseen")),

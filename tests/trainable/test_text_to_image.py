@@ -1,5 +1,6 @@
 """The text-to-image workload on a real, untrained Stable Diffusion in miniature: every line that needs no hub."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -223,6 +224,16 @@ def test_labels_of_one_kind_and_missing_ones_are_refused(settings, tmp_path):
         np.savez(tmp_path / f"{name}.npz", images=images, **arrays)
         with pytest.raises(ValueError, match=message):
             opened(settings, retain=str(tmp_path / f"{name}.npz")).labelled  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["StableDiffusionXLPipeline", "StableDiffusionInpaintPipeline", "DDPMPipeline"])
+def test_a_pipeline_of_another_kind_is_refused_where_it_is_loaded(settings, tmp_path, name):
+    index = json.loads((Path(settings.model) / "model_index.json").read_text())
+    (tmp_path / "model_index.json").write_text(json.dumps({**index, "_class_name": name}))
+    other = opened(settings, model=str(tmp_path))
+    for load in (other.prepare, lambda: other.load(str(tmp_path)), lambda: opened(settings).load(str(tmp_path))):
+        with pytest.raises(ValueError, match=f"of the class StableDiffusionPipeline.*is a {name}"):
+            load()
 
 
 def test_a_folder_with_labels_reads_like_an_archive(settings, tmp_path):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.encoders import Encoders, open_all
 from trainable.workloads.images import load_images, to_unit_range
+from trainable.workloads.kinds import TEXT_TO_IMAGE, PipelineKind, require_kind
 from trainable.workloads.labelled_images import LabelledImages, load_labelled
 from trainable.workloads.prompts import Prompt, find_prompt
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
@@ -61,7 +63,10 @@ class PreparedPrompt(Prepared):
 class TextToImageWorkload(Workload):
     """A Stable Diffusion pipeline, a prompt file, the memorised image, and labelled images of the modified prompt."""
 
+    kind: ClassVar[PipelineKind | None] = TEXT_TO_IMAGE
+
     def load(self, model: str) -> Denoiser:
+        require_kind(self.kind, model)
         return self._pipeline.denoiser(model)
 
     def save_pipeline(self, network: nn.Module, directory: Path) -> None:
@@ -168,6 +173,7 @@ class TextToImageWorkload(Workload):
 
     @cached_property
     def _pipeline(self) -> StableDiffusion:
+        require_kind(self.kind, self.settings.model)
         return StableDiffusion(self.settings.model, self.device)
 
     @cached_property

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,7 @@ from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.encoders import Encoders, open_all
 from trainable.workloads.images import load_images, to_unit_range
+from trainable.workloads.kinds import UNCONDITIONAL, PipelineKind, require_kind
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
 from trainable.workloads.workload import Prepared, Workload
 
@@ -46,7 +47,10 @@ class _Frame:
 class UnconditionalWorkload(Workload):
     """Any unconditional diffusers pipeline, a set of retain images and one or several forget images."""
 
+    kind: ClassVar[PipelineKind | None] = UNCONDITIONAL
+
     def load(self, model: str) -> Denoiser:
+        require_kind(self.kind, model)
         pipeline = load_pipeline(model)
         schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
         prediction_type = pipeline.scheduler.config.get("prediction_type", "epsilon")
@@ -129,6 +133,7 @@ class UnconditionalWorkload(Workload):
 
     @cached_property
     def _frame(self) -> _Frame:
+        require_kind(self.kind, self.settings.model)
         return _Frame.of(load_pipeline(self.settings.model))
 
     def _load_images(self, location: str) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from diffusion.denoiser import Denoiser
 from metrics.fid import GaussianStatistics
 from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
+from trainable.workloads.kinds import PipelineKind
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,12 @@ class Workload(ABC):
     Args:
         settings: where things are.
         device: where networks and images are put.
+
+    Attributes:
+        kind: of the pipelines that it takes; None where it takes what it can load.
     """
+
+    kind: ClassVar[PipelineKind | None] = None
 
     def __init__(self, settings: WorkloadSettings, device: torch.device) -> None:
         self.settings = settings
