@@ -183,8 +183,19 @@ def _images(field: str, path: str | None) -> list[Problem]:
     return [] if path is None else image_checks.images_problems(field, path)
 
 
-def _image_sizes(field: str, path: str | None, model: str) -> list[Problem]:
-    return [] if path is None else image_checks.size_problems(field, path, model)
+def _image_sizes(field: str, path: str | None, model: str, workload: str) -> list[Problem]:
+    if path is None or not _takes_size(model, workload):
+        return []
+    return image_checks.size_problems(field, path, model)
+
+
+def _forget_sizes(forget: tuple[str, ...], model: str, workload: str) -> list[Problem]:
+    return image_checks.forget_size_problems(forget, model) if _takes_size(model, workload) else []
+
+
+def _takes_size(model: str, workload: str) -> bool:
+    """A workload from outside may take images of any size to a model of latents."""
+    return workload in workload_registry() or not image_checks.is_latent(model)
 
 
 def _ideal(
@@ -255,9 +266,9 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("prompts", "guidance_scale", "workload", "forget"), _prompts),
     (("unseen", "workload"), _unseen),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
-    *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
+    *(((field, "model", "workload"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
-    (("forget", "model"), image_checks.forget_size_problems),
+    (("forget", "model", "workload"), _forget_sizes),
     (("storage_path",), paths.storage_problems),
 )
 """Fields → check, of what must lie on the disk; paths are absolute by then."""
