@@ -11,13 +11,11 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
-from trainable.workloads.prompts import find_prompt
-from tuning import encoder_checks, image_checks, model_checks, paths
+from tuning import encoder_checks, image_checks, model_checks, paths, prompt_checks
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
@@ -151,34 +149,6 @@ def _encoders_needed(workload: str, *asked_and_given: Any) -> list[Problem]:
     return encoder_checks.needed_problems(*asked_and_given) if workload in workload_registry() else []
 
 
-def _unseen(unseen: str | None, workload: str) -> list[Problem]:
-    """Unseen images have no prompt, and without one a text-to-image model gives them no likelihood."""
-    if unseen is None or workload != "text_to_image":
-        return []
-    rule = "unseen must be left out of a text_to_image study, whose likelihoods are of one prompt"
-    return [Problem(rule, unseen, "give --retrained-model, or another objective than nll")]
-
-
-def _prompts(prompts: str | None, guidance_scale: float | None, workload: str, forget: Sequence[str]) -> list[Problem]:
-    """Prompts belong to text_to_image, which needs them; a workload from outside may take them or not."""
-    if workload == "unconditional" and (prompts is not None or guidance_scale is not None):
-        rule = "prompts and guidance_scale must be given to a workload that takes prompts only"
-        return [Problem(rule, f"workload {workload}", "leave them out, or give --workload text_to_image")]
-    if workload != "text_to_image":
-        return []
-    rule = "prompts must be a UTF-8 YAML file that gives the prompts of the one forget image"
-    remedy = "write a list of entries with image, original and modified; see docs/operations.md"
-    if prompts is None:
-        return [Problem(rule, "none", f"give --prompts FILE; {remedy}")]
-    if len(forget) != 1:
-        return [Problem(rule, f"{len(forget)} forget images", "run a study for each")]
-    try:
-        find_prompt(Path(prompts), forget[0])
-    except ValueError as error:
-        return [Problem(rule, f"{prompts}, {error}", remedy)]
-    return []
-
-
 def _images(field: str, path: str | None) -> list[Problem]:
     return [] if path is None else image_checks.images_problems(field, path)
 
@@ -263,8 +233,8 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("clip",), _clip),
     *(((field, "workload"), partial(model_checks.model_problems, field)) for field in ("model", "retrained_model")),
     (("model", "retrained_model", "workload"), model_checks.same_problems),
-    (("prompts", "guidance_scale", "workload", "forget"), _prompts),
-    (("unseen", "workload"), _unseen),
+    (("prompts", "guidance_scale", "workload", "forget", "model"), prompt_checks.prompt_problems),
+    (("unseen", "workload"), prompt_checks.unseen_problems),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
     *(((field, "model", "workload"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
