@@ -15,7 +15,7 @@ from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
-from tuning import encoder_checks, image_checks, model_checks, paths, prompt_checks
+from tuning import encoder_checks, image_checks, model_checks, paths, prompt_checks, retain_checks
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
@@ -239,6 +239,7 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(((field, "model", "workload"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
     (("forget", "model", "workload"), _forget_sizes),
+    (("retain", "forget", "model", "workload"), retain_checks.retain_problems),
     (("storage_path",), paths.storage_problems),
 )
 """Fields → check, of what must lie on the disk; paths are absolute by then."""

@@ -217,13 +217,20 @@ def test_a_prompt_file_is_refused_with_the_reason(settings, tmp_path, content, m
 def test_labels_of_one_kind_and_missing_ones_are_refused(settings, tmp_path):
     images = np.load(settings.retain)["images"]
     for name, arrays, message in (
-        ("alike", {"memorised": np.ones(NUM_IMAGES, dtype=bool)}, "both kinds"),
-        ("few", {"memorised": np.array([True, False])}, "must have a label"),
-        ("none", {}, "bool array 'memorised'"),
+        ("alike", {"memorised": np.ones(NUM_IMAGES, dtype=bool)}, "all of which are memorised"),
+        ("few", {"memorised": np.array([True, False])}, r"whose 10 images have 'memorised' of bool \(2,\)"),
+        ("none", {}, "which has no array 'memorised'"),
     ):
         np.savez(tmp_path / f"{name}.npz", images=images, **arrays)
         with pytest.raises(ValueError, match=message):
             opened(settings, retain=str(tmp_path / f"{name}.npz")).labelled  # noqa: B018
+
+
+def test_the_memorised_image_is_never_labelled_as_not_memorised(settings, tmp_path):
+    images = np.load(settings.retain)["images"]
+    np.savez(tmp_path / "wrong.npz", images=images, memorised=np.arange(NUM_IMAGES) >= NUM_MEMORISED)
+    with pytest.raises(ValueError, match=r"must not be labelled as not memorised, but image 1 of .*wrong\.npz"):
+        opened(settings, retain=str(tmp_path / "wrong.npz")).prepare()
 
 
 @pytest.mark.parametrize("name", ["StableDiffusionXLPipeline", "StableDiffusionInpaintPipeline", "DDPMPipeline"])

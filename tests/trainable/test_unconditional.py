@@ -47,6 +47,9 @@ def test_copies_of_the_forget_image_are_no_retain_images(plan, tmp_path):
     retain = workload(plan, retain=str(tmp_path / "with_copies.npz")).retain
     assert len(retain) == NUM_RETAIN
     assert not any(np.array_equal(image[0].numpy(), forget) for image in retain)
+    prepared = workload(plan, retain=str(tmp_path / "with_copies.npz")).prepare()
+    assert prepared.notes == (f"2 copies of forget images were left out of the retain images; {NUM_RETAIN} are kept",)
+    assert plan.prepared.notes == ()
     np.savez(tmp_path / "only_copies.npz", images=np.stack([forget, forget]))
     with pytest.raises(ValueError, match="retain images besides the forget images"):
         _ = workload(plan, retain=str(tmp_path / "only_copies.npz")).retain

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_study import INDEX, NETWORK, SCHEDULER, set_keys, write_json, write_safetensors, write_text_to_image
 
@@ -161,6 +162,7 @@ class TestKind:
             "import sys\n"
             "from tuning.model_checks import model_problems\n"
             "assert not model_problems('model', 'nobody/nothing', 'unconditional')\n"
+            "import tuning.retain_checks, tuning.prompt_checks\n"
             "assert not {'torch', 'transformers', 'diffusers', 'pandas'} & set(sys.modules)\n"
         )
         subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=60)
@@ -178,11 +180,13 @@ def test_the_launch_command_says_all_of_it_at_once(
     change(unet / "config.json", in_channels=9)
     change(workspace / "prompted" / "scheduler" / "scheduler_config.json", prediction_type="flow")
     (workspace / "prompts.yaml").write_bytes(b"\xff")
+    with np.load(workspace / "generated.npz") as archive:
+        np.savez(workspace / "generated.npz", images=archive["images"], memorised=np.ones(4, bool))
     before = sorted(workspace.rglob("*"))
     assert tune_unlearning.main(["--study", "study.yaml", *prompted]) == 2
     said = capsys.readouterr().err
-    assert said.startswith("The configuration has 4 problems; nothing was started or written.")
-    for mistake in ("pickled weights", "in_channels 9", "flow", "not UTF-8"):
+    assert said.startswith("The configuration has 5 problems; nothing was started or written.")
+    for mistake in ("pickled weights", "in_channels 9", "flow", "not UTF-8", "all of which are memorised"):
         assert mistake in said
     assert sorted(workspace.rglob("*")) == before
 

@@ -99,22 +99,23 @@ class TextToImageWorkload(Workload):
 
     def prepare(self, num_nearest: int = 0) -> Prepared:
         forget, retain = self._images_of(memorised=True), self._images_of(memorised=False)
-        moments = {"forget": self._pipeline.moments(forget), "retain": self._pipeline.moments(retain)}
+        forget_moments, retain_moments = self._pipeline.moments(forget), self._pipeline.moments(retain)
         memorised = self._pipeline.moments(self.memorised_image)
         self.offload()
         names = {MODIFIED: self.prompt.modified, ORIGINAL: self.prompt.original, "": ""}
         embeddings = dict(zip(names, self._pipeline.embed(list(names.values())), strict=True))
         nearest = None
         if num_nearest:
-            nearest = nearest_by_distance(moments["forget"].mean, moments["retain"].mean, num_nearest)
+            nearest = nearest_by_distance(forget_moments.mean, retain_moments.mean, num_nearest)
         return PreparedPrompt(
             real_statistics=self._statistics(retain),
             neighbours=self._neighbours(retain),
             nearest=nearest,
             memorised_image=memorised,
+            forget=forget_moments,
+            retain=retain_moments,
             prompts=embeddings,
             clusters=Clusters.of(self._described(forget), self._described(retain)),
-            **moments,
         )
 
     def subject(self, prepared: Prepared) -> Subject:
@@ -168,8 +169,19 @@ class TextToImageWorkload(Workload):
 
     @cached_property
     def labelled(self) -> LabelledImages:
-        """Images of the modified prompt."""
-        return load_labelled(self.settings.retain, channels=3, size=self._pipeline.image_size)
+        """Images of the modified prompt.
+
+        Raises:
+            ValueError: as ``load_labelled``, or the memorised image itself is labelled as not memorised.
+        """
+        labelled = load_labelled(self.settings.retain, channels=3, size=self._pipeline.image_size)
+        copies = (labelled.images == self.memorised_image).flatten(1).all(1) & ~labelled.memorised
+        if bool(copies.any()):
+            raise ValueError(
+                f"the memorised image must not be labelled as not memorised, but image {int(copies.nonzero()[0]) + 1} "
+                f"of {self.settings.retain} is {self.settings.forget[0]}; label it as memorised"
+            )
+        return labelled
 
     @cached_property
     def _pipeline(self) -> StableDiffusion:

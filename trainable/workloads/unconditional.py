@@ -89,7 +89,7 @@ class UnconditionalWorkload(Workload):
                 min(self.settings.num_neighbours, len(self.retain)),
             )
         nearest = nearest_by_distance(self.forget, self.retain, num_nearest) if num_nearest else None
-        return Prepared(statistics, neighbours.cpu(), nearest)
+        return Prepared(statistics, neighbours.cpu(), nearest, self._notes)
 
     def _statistics(self, parts: Iterable[Tensor]) -> GaussianStatistics | None:
         features = self.encoders.features
@@ -129,7 +129,16 @@ class UnconditionalWorkload(Workload):
             raise ValueError(
                 f"there must be retain images besides the forget images, but {self.settings.retain} has none"
             )
+        self._num_copies = int(copies.sum())
         return images[~copies]
+
+    @property
+    def _notes(self) -> tuple[str, ...]:
+        kept, left_out = len(self.retain), self._num_copies
+        if not left_out:
+            return ()
+        verb = "copy of a forget image was" if left_out == 1 else "copies of forget images were"
+        return (f"{left_out} {verb} left out of the retain images; {kept} are kept",)
 
     @cached_property
     def _frame(self) -> _Frame:

@@ -44,11 +44,13 @@ class Prepared:
         neighbours: (K,) indices of the retain images nearest to the forget images by descriptor, watched for damage.
         nearest: (F, K) indices of the retain images nearest to each forget image by distance in the space that the
             network works in, for methods that declare ``needs_neighbours``; None where no method does.
+        notes: what the user should know of the images, a sentence each.
     """
 
     real_statistics: GaussianStatistics | None
     neighbours: Tensor
     nearest: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Workload(ABC):
