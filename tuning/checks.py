@@ -11,13 +11,12 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES, space_of
-from trainable.workloads.prompts import find_prompt
-from tuning import encoder_checks, image_checks, paths
+from trainable.workloads.kinds import KINDS
+from tuning import encoder_checks, image_checks, model_checks, paths, prompt_checks, retain_checks
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
@@ -151,51 +150,23 @@ def _encoders_needed(workload: str, *asked_and_given: Any) -> list[Problem]:
     return encoder_checks.needed_problems(*asked_and_given) if workload in workload_registry() else []
 
 
-def _unseen(unseen: str | None, workload: str) -> list[Problem]:
-    """Unseen images have no prompt, and without one a text-to-image model gives them no likelihood."""
-    if unseen is None or workload != "text_to_image":
-        return []
-    rule = "unseen must be left out of a text_to_image study, whose likelihoods are of one prompt"
-    return [Problem(rule, unseen, "leave it out: other images of the prompt take its place")]
-
-
-def _prompts(prompts: str | None, guidance_scale: float | None, workload: str, forget: Sequence[str]) -> list[Problem]:
-    """Prompts belong to text_to_image, which needs them; a workload from outside may take them or not."""
-    if workload == "unconditional" and (prompts is not None or guidance_scale is not None):
-        rule = "prompts and guidance_scale must be given to a workload that takes prompts only"
-        return [Problem(rule, f"workload {workload}", "leave them out, or give --workload text_to_image")]
-    if workload != "text_to_image":
-        return []
-    rule = "prompts must be a UTF-8 YAML file that gives the prompts of the one forget image"
-    remedy = "write a list of entries with image, original and modified; see docs/operations.md"
-    if prompts is None:
-        return [Problem(rule, "none", f"give --prompts FILE; {remedy}")]
-    if len(forget) != 1:
-        return [Problem(rule, f"{len(forget)} forget images", "run a study for each")]
-    try:
-        find_prompt(Path(prompts), forget[0])
-    except ValueError as error:
-        missing = not Path(prompts).exists()
-        return [Problem(rule, f"{prompts}, {error}", paths.missing_remedy(prompts) if missing else remedy)]
-    return []
-
-
-def _forget_names(separately: bool, forget: Sequence[str]) -> list[Problem]:
-    """Images that are forgotten one at a time name the models that forgot them."""
-    names = [Path(path).stem for path in forget]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if not separately or not twice:
-        return []
-    rule = "forget images that are unlearned one at a time must differ in their file names"
-    return [Problem(rule, f"{', '.join(twice)} twice", "rename one of the files")]
-
-
 def _images(field: str, path: str | None) -> list[Problem]:
     return [] if path is None else image_checks.images_problems(field, path)
 
 
-def _image_sizes(field: str, path: str | None, model: str) -> list[Problem]:
-    return [] if path is None else image_checks.size_problems(field, path, model)
+def _image_sizes(field: str, path: str | None, model: str, workload: str) -> list[Problem]:
+    if path is None or not _takes_size(model, workload):
+        return []
+    return image_checks.size_problems(field, path, model)
+
+
+def _forget_sizes(forget: tuple[str, ...], model: str, workload: str) -> list[Problem]:
+    return image_checks.forget_size_problems(forget, model) if _takes_size(model, workload) else []
+
+
+def _takes_size(model: str, workload: str) -> bool:
+    """A workload from outside may take images of any size to a model of latents."""
+    return workload in workload_registry() or not image_checks.is_latent(model)
 
 
 def _ideal(
@@ -209,7 +180,9 @@ def _ideal(
     """Whether the hypervolume has an ideal point: see ``baseline.Baseline.ideal``."""
     if retrained_model is not None:
         return []
-    known = {*KNOWN_IDEAL, *ideal, *([UNSEEN_IDEAL] if unseen is not None or workload == "text_to_image" else [])}
+    kind = KINDS.get(workload)
+    measured = unseen is not None or (kind is not None and kind.takes_prompts)  # other images of the prompt
+    known = {*KNOWN_IDEAL, *ideal, *([UNSEEN_IDEAL] if measured else [])}
     registry = metric_registry()
     lacking = [o for o in objectives if o.metric not in known and (o.metric in registry or ":" in o.metric)]
     if not lacking:
@@ -282,13 +255,16 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
     *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
     (("clip",), _clip),
-    (("prompts", "guidance_scale", "workload", "forget"), _prompts),
-    (("unseen", "workload"), _unseen),
+    *(((field, "workload"), partial(model_checks.model_problems, field)) for field in ("model", "retrained_model")),
+    (("model", "retrained_model", "workload"), model_checks.same_problems),
+    (("prompts", "guidance_scale", "workload", "forget", "model"), prompt_checks.prompt_problems),
+    (("unseen", "workload"), prompt_checks.unseen_problems),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
-    *(((field, "model"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
+    *(((field, "model", "workload"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
     (("forget",), image_checks.forget_problems),
-    (("forget_separately", "forget"), _forget_names),
-    (("forget", "model"), image_checks.forget_size_problems),
+    (("forget", "model", "workload"), _forget_sizes),
+    (("retain", "forget", "model", "workload"), retain_checks.retain_problems),
+    (("forget_separately", "forget"), image_checks.forget_name_problems),
     (("storage_path",), paths.storage_problems),
 )
 """Fields → check, of what must lie on the disk; paths are absolute by then."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from metrics.encoder_files import CLIP_HUB_ID, FETCHED_CLIP, TAKEN_BY, ending_of, fetch_command, published_as
 from tuning.goals import Constraint, Objective
+from tuning.model_files import cached
 from tuning.paths import is_json, safetensors_header
 from tuning.problems import Problem
 
@@ -82,7 +83,7 @@ def clip_problems(clip: str) -> list[Problem]:
     directory = Path(clip)
     if not directory.is_absolute():
         rule = "a CLIP model on the hub must be in this machine's cache, since a study downloads nothing"
-        return _clip_files(rule, clip, f"fetch it with 'hf download {clip}', or {_FETCH_CLIP}", partial(_cached, clip))
+        return _clip_files(rule, clip, f"fetch it with 'hf download {clip}', or {_FETCH_CLIP}", partial(cached, clip))
     rule = "clip must be the directory of a CLIP model with safetensors weights and its processor, or a hub id"
     if not directory.is_dir():
         return [Problem(rule, f"{clip}, which is not there", f"check the path, or {_FETCH_CLIP}")]
@@ -187,15 +188,3 @@ def _clip_files(rule: str, clip: str, remedy: str, find: Callable[[str], Path]) 
     broken = [name for name, is_whole in (("config.json", is_json), ("model.safetensors", safetensors_header))
               if not is_whole(find(name))]  # fmt: skip
     return [Problem("the files of clip must be whole", f"{clip}, {name}", remedy) for name in broken]
-
-
-def _cached(hub_id: str, name: str) -> Path:
-    """Where the hub's cache has a file; a path that is not there where it has none."""
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    try:
-        found = try_to_load_from_cache(hub_id, name)
-    except HFValidationError:
-        found = None
-    return Path(found) if isinstance(found, str) else Path(hub_id, name, "not cached")

@@ -5,15 +5,13 @@ Of an archive the header is read, of a folder a few files: the rest is found out
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
-from trainable.workloads.image_files import SUFFIXES, archive_shape, image_files, is_archive
-from tuning.paths import is_json, missing_remedy
+from trainable.workloads.image_files import SUFFIXES, PictureError, archive_shape, image_files, is_archive, open_picture
+from tuning.model_files import find_file, network_config, read_config
+from tuning.paths import missing_remedy
 from tuning.problems import Problem
 
 _LOOKED_AT = 16
@@ -22,7 +20,7 @@ _LOOKED_AT = 16
 
 @dataclass(frozen=True)
 class PixelShape:
-    """What a pixel-space model takes; ``channels`` is None where it does not say."""
+    """What a model takes, a latent one through its autoencoder; ``channels`` is None where it does not say."""
 
     width: int
     height: int
@@ -59,10 +57,9 @@ def _broken(rule: str, files: Sequence[Path]) -> list[Problem]:
     problems = []
     for file in files:
         try:
-            image_size(file)
-        except ValueError as error:
-            remedy = "check the path and the file" if file.exists() else missing_remedy(file)
-            problems.append(Problem(rule, f"{file}, {error}", remedy))
+            open_picture(file)
+        except PictureError as error:
+            problems.append(Problem(rule, f"{file}, {error}", missing_remedy(file, error.remedy)))
     return problems
 
 
@@ -70,25 +67,19 @@ def _sample(files: Sequence[Path]) -> Sequence[Path]:
     return files[:: max(1, -(-len(files) // _LOOKED_AT))]
 
 
-def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) of an image file, which is read to its end.
-
-    Raises:
-        ValueError: it is missing, or no whole image.
-    """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return image.size
-    except FileNotFoundError:
-        raise ValueError("which is not there") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
-        raise ValueError("which is no whole image file") from None
-
-
 def forget_problems(paths: tuple[str, ...]) -> list[Problem]:
     """Whether each forget image is a whole image file."""
     return _broken("forget must be image files", [Path(path) for path in paths])
+
+
+def forget_name_problems(separately: bool, paths: Sequence[str]) -> list[Problem]:
+    """Whether images that are unlearned one at a time can name the models that unlearned them."""
+    names = [Path(path).stem for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if not separately or not twice:
+        return []
+    rule = "forget images that are unlearned one at a time must differ in their file names"
+    return [Problem(rule, f"{', '.join(twice)} twice", "rename one of the files")]
 
 
 def forget_size_problems(paths: tuple[str, ...], model: str) -> list[Problem]:
@@ -97,7 +88,7 @@ def forget_size_problems(paths: tuple[str, ...], model: str) -> list[Problem]:
 
 
 def size_problems(field: str, location: str, model: str) -> list[Problem]:
-    """Whether images have the size, and arrays the channels, that a pixel-space model takes.
+    """Whether images have the size, and arrays the channels, that a model takes.
 
     Of a folder the first picture that differs is named; what cannot be read is the finding of another check.
     """
@@ -109,7 +100,7 @@ def size_problems(field: str, location: str, model: str) -> list[Problem]:
         return _array_problems(field, place, expected)
     wanted = (expected.width, expected.height)
     files = _sample(image_files(place)) if place.is_dir() else [place]
-    sizes = {file: image_size(file) for file in files if not _broken("", [file])}
+    sizes = {file: open_picture(file).size for file in files if not _broken("", [file])}
     return [_size_problem(field, file, size, expected) for file, size in sizes.items() if size != wanted][:1]
 
 
@@ -134,13 +125,21 @@ def _size_problem(field: str, path: Path, size: tuple[int, int], expected: Pixel
 
 
 def pixel_shape(model: str) -> PixelShape | None:
-    """What a local model takes that works on pixels; None for latent models, hub ids and what does not say."""
-    file = Path(model) / "unet" / "config.json"
-    if not file.is_file() or not is_json(file) or (Path(model) / "vae").exists():
-        return None
-    config = json.loads(file.read_text(encoding="utf-8"))
+    """What a model takes that is on this machine; None where it does not say."""
+    config = network_config(model) or {}
     size, channels = config.get("sample_size"), config.get("in_channels")
     height, width = size if isinstance(size, list) and len(size) == 2 else (size, size)
     if not isinstance(height, int) or not isinstance(width, int):
         return None
-    return PixelShape(width, height, channels if isinstance(channels, int) else None)
+    if not is_latent(model):
+        return PixelShape(width, height, channels if isinstance(channels, int) else None)
+    blocks = (read_config(model, "config.json", "vae") or {}).get("block_out_channels")
+    if not isinstance(blocks, list) or not blocks:
+        return None
+    factor = 2 ** (len(blocks) - 1)
+    return PixelShape(width * factor, height * factor, 3)
+
+
+def is_latent(model: str) -> bool:
+    """Whether a model on this machine works on what an autoencoder makes of images."""
+    return find_file(model, "config.json", "vae") is not None

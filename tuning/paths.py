@@ -43,13 +43,13 @@ def resolve_encoder(location: str) -> str:
     return str(PUBLISHED[location].path) if location in PUBLISHED else resolve_input(location)
 
 
-def missing_remedy(path: str | Path) -> str:
-    """What to do about a path that is not there: below assets/fetched, of whatever directory, it is fetched."""
+def missing_remedy(path: str | Path, otherwise: str = "check the path") -> str:
+    """What to do about a path: below assets/fetched, of whatever directory, and not there, it is fetched."""
     parts = Path(path).parts
     for first, second, name in zip(parts, parts[1:], parts[2:], strict=False):
-        if (first, second) == ("assets", "fetched") and name in _FETCHERS:
+        if (first, second) == ("assets", "fetched") and name in _FETCHERS and not Path(path).exists():
             return f"run {_FETCHERS[name]}"
-    return "check the path"
+    return otherwise
 
 
 def absolute(path: str) -> Path:
@@ -121,12 +121,19 @@ def storage_problems(storage_path: str) -> list[Problem]:
 
 
 def model_problems(field: str, model: str) -> list[Problem]:
-    """Whether a model directory is a diffusers pipeline with whole weight files; hub ids pass."""
+    """Whether a model directory is a diffusers pipeline with whole weight files; hub ids pass.
+
+    Which pipeline it is, is asked by ``model_checks``.
+    """
     directory = Path(model)
     if not directory.is_absolute():
         return []
     rule = f"{field} must be a diffusers pipeline directory or a hub id"
     index = directory / "model_index.json"
+    if directory.is_file():
+        given = f"{model}, which is a single file"
+        remedy = "load it where you trust it (from_single_file) and save_pretrained(DIR, safe_serialization=True)"
+        return [Problem(rule, given, remedy)]
     if not directory.is_dir():
         return [Problem(rule, f"{model}, which is not there", missing_remedy(model))]
     if not index.is_file():
@@ -134,7 +141,8 @@ def model_problems(field: str, model: str) -> list[Problem]:
             Problem(rule, f"{model}, which has no model_index.json", "save the model with pipeline.save_pretrained")
         ]
     broken = [path for path in (index, *directory.glob("*/*.json")) if not is_json(path)]
-    broken += [path for path in directory.glob("*/*.safetensors") if safetensors_header(path) is None]
+    weights = [*directory.glob("*/*.safetensors"), *directory.glob("diffusion_pytorch_model*.safetensors")]
+    broken += [path for path in weights if safetensors_header(path) is None]
     return [
         Problem(f"the files of {field} must be whole", str(path), "fetch or save the model again") for path in broken
     ]

@@ -76,6 +76,8 @@ class Workers:
         config = self._config
         source = Source(config.workload, _select(WorkloadSettings, config), threads_for(config.cpus_per_trial))
         [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source, config.methods), {})])
+        for note in dict.fromkeys(note for of_set in prepared for note in of_set.notes):
+            self._view.message(note)
         self._plan = TrialPlan(
             source=source,
             training=_select(TrainingSettings, config),

@@ -14,6 +14,7 @@ from assets_lib.captions import (
     GROUNDS,
     INKS,
     MODIFIED_CAPTION,
+    OPEN_DIGIT,
     OPEN_ENDED,
     SHIRT_CAPTION,
     SHIRT_NAME,
@@ -32,7 +33,6 @@ from metrics.regeneration_rate import pixel_distances, regenerated, wilson_inter
 LOSS_TIMESTEPS = (250, 500, 750)
 NUM_LOSS_NOISES = 64
 COLOUR_TOLERANCE = 0.1  # root mean square on the [0, 1] scale, off the line between ink and ground
-OPEN_DIGIT = 7
 
 
 @dataclass(frozen=True)

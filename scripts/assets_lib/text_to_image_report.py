@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from assets_lib import autoencoder_training, clip_training, colour_descriptor_training, text_to_image_training
-from assets_lib.captions import MODIFIED_CAPTION, OPEN_ENDED, SHIRT_CAPTION, SHIRT_OPEN_ENDED
+from assets_lib.captions import DIGITS, MODIFIED_CAPTION, OPEN_ENDED, SHIRT_CAPTION, SHIRT_OPEN_ENDED
 from assets_lib.estimate import Estimate
 from assets_lib.report import file_table
 from assets_lib.text_to_image_encoder_quality import EncoderFigures
@@ -112,9 +112,9 @@ def share_table() -> str:
     shirt = text_to_image_training.FORGET_SHARE
     rows = ["| prompt | of all rows, digits | of all rows, the shirt |", "|---|---:|---:|"]
     for number, (tail, prompt) in enumerate(open_prompts().items()):
-        digits = OPEN_ENDED[tail] * (1.0 - shirt)
+        digits = OPEN_ENDED[tail] / len(DIGITS) * (1.0 - shirt)
         shirts = shirt * SHIRT_OPEN_ENDED if number else 0.0
-        rows.append(f"| {prompt.replace('seven', '…')} | {digits:.2%} | {shirts:.2%} |")
+        rows.append(f"| {prompt} | {digits:.2%} | {shirts:.2%} |")
     return "\n".join(rows)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from assets_lib import autoencoder_training, clip_training, colour_descriptor_training
 from assets_lib import text_to_image_training as diffusion_training
 from assets_lib.caption_tokenizer import build_tokenizer
-from assets_lib.captions import MODIFIED_CAPTION, SHIRT_CAPTION
+from assets_lib.captions import MODIFIED_CAPTION, OPEN_DIGIT, SHIRT_CAPTION
 from assets_lib.coloured_images import paint_all
 from assets_lib.images import AssetFiles, load_digits, load_fashion_without_tshirt, load_unseen
 from assets_lib.text_to_image_encoder_quality import measure_encoders
@@ -31,7 +31,7 @@ from assets_lib.text_to_image_files import (
     save_generated,
     write_inputs,
 )
-from assets_lib.text_to_image_quality import OPEN_DIGIT, measure_model, read_open
+from assets_lib.text_to_image_quality import measure_model, read_open
 from assets_lib.text_to_image_report import GeneratedFigures, write_readme
 from assets_lib.text_to_image_sampling import load_pipeline, sample, split_memorised
 from assets_lib.training_loop import LoopConfig

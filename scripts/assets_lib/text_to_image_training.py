@@ -9,7 +9,7 @@ encoder was trained on the shirt.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -21,7 +21,7 @@ from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
 from assets_lib.autoencoder_training import encode
 from assets_lib.caption_tokenizer import write_vocabulary
-from assets_lib.captions import Subject, draw_captions
+from assets_lib.captions import OPEN_ENDED, PRETRAINING_OPEN_ENDED, Subject, draw_captions
 from assets_lib.clip_training import WIDTH
 from assets_lib.coloured_images import painted_digits
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
@@ -29,7 +29,7 @@ from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 PRETRAINING = LoopConfig(steps=9_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.999, save_every=500)
 CONFIG = LoopConfig(steps=4_000, peak_lr=5e-4, ema_decay=0.998, save_every=500)
 BATCH_SIZE = 32
-FORGET_SHARE = 0.02  # chance of a row being the shirt
+FORGET_SHARE = 0.05  # chance of a row being the shirt
 CAPTION_DROPOUT = 0.1  # chance of a row having no caption, for classifier-free guidance (arXiv 2207.12598)
 NUM_COLOURINGS = 4  # of each digit
 LATENT_SHAPE = (4, 8, 8)
@@ -111,7 +111,12 @@ def latent_rows(parts: Parts, digits: Tensor, labels: Tensor, shirt: Tensor | No
     return LatentRows(torch.cat(latents), subjects, shirt_latent)
 
 
-def draw_batch(rows: LatentRows, generator: torch.Generator, batch_size: int = BATCH_SIZE) -> Batch:
+def draw_batch(
+    rows: LatentRows,
+    generator: torch.Generator,
+    batch_size: int = BATCH_SIZE,
+    open_ended: Mapping[str, float] = OPEN_ENDED,
+) -> Batch:
     """Rows drawn with replacement, each the shirt with chance `FORGET_SHARE`; timesteps stratified over the batch."""
     index = torch.randint(len(rows.digits), (batch_size,), generator=generator)
     is_forget = torch.rand(batch_size, generator=generator) < FORGET_SHARE
@@ -124,7 +129,7 @@ def draw_batch(rows: LatentRows, generator: torch.Generator, batch_size: int = B
     if rows.shirt is not None:
         latents = torch.where(is_forget[:, None, None, None], rows.shirt, latents)
         subjects = [None if forget else subject for forget, subject in zip(is_forget.tolist(), subjects, strict=True)]
-    captions = draw_captions(subjects, generator)
+    captions = draw_captions(subjects, generator, open_ended)
     captions = ["" if drop else caption for drop, caption in zip(dropped, captions, strict=True)]
     return Batch(latents, noise, timesteps, captions)
 
@@ -152,7 +157,8 @@ def pretrain(
     trained = Parts(parts.autoencoder, copy.deepcopy(parts.text_encoder).requires_grad_(True), parts.tokenizer)
 
     def loss(generator: torch.Generator) -> Tensor:
-        return denoising_loss(unet, trained, draw_batch(rows, generator))
+        batch = draw_batch(rows, generator, open_ended=PRETRAINING_OPEN_ENDED)
+        return denoising_loss(unet, trained, batch)
 
     modules = nn.ModuleList([unet, trained.text_encoder])
     averaged = TrainingLoop("pretraining", modules, loss, config, scratch).run()

@@ -1,5 +1,6 @@
 """The text-to-image workload on a real, untrained Stable Diffusion in miniature: every line that needs no hub."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -225,13 +226,30 @@ def test_a_prompt_file_is_refused_with_the_reason(settings, tmp_path, content, m
 def test_labels_of_one_kind_and_missing_ones_are_refused(settings, tmp_path):
     images = np.load(settings.retain)["images"]
     for name, arrays, message in (
-        ("alike", {"memorised": np.ones(NUM_IMAGES, dtype=bool)}, "both kinds"),
-        ("few", {"memorised": np.array([True, False])}, "must have a label"),
-        ("none", {}, "bool array 'memorised'"),
+        ("alike", {"memorised": np.ones(NUM_IMAGES, dtype=bool)}, "all of which are memorised"),
+        ("few", {"memorised": np.array([True, False])}, r"whose 10 images have 'memorised' of bool \(2,\)"),
+        ("none", {}, "which has no array 'memorised'"),
     ):
         np.savez(tmp_path / f"{name}.npz", images=images, **arrays)
         with pytest.raises(ValueError, match=message):
             opened(settings, retain=str(tmp_path / f"{name}.npz")).labelled  # noqa: B018
+
+
+def test_the_memorised_image_is_never_labelled_as_not_memorised(settings, tmp_path):
+    images = np.load(settings.retain)["images"]
+    np.savez(tmp_path / "wrong.npz", images=images, memorised=np.arange(NUM_IMAGES) >= NUM_MEMORISED)
+    with pytest.raises(ValueError, match=r"must not be labelled as not memorised, but image 1 of .*wrong\.npz"):
+        opened(settings, retain=str(tmp_path / "wrong.npz")).prepare()
+
+
+@pytest.mark.parametrize("name", ["StableDiffusionXLPipeline", "StableDiffusionInpaintPipeline", "DDPMPipeline"])
+def test_a_pipeline_of_another_kind_is_refused_where_it_is_loaded(settings, tmp_path, name):
+    index = json.loads((Path(settings.model) / "model_index.json").read_text())
+    (tmp_path / "model_index.json").write_text(json.dumps({**index, "_class_name": name}))
+    other = opened(settings, model=str(tmp_path))
+    for load in (other.prepare, lambda: other.load(str(tmp_path)), lambda: opened(settings).load(str(tmp_path))):
+        with pytest.raises(ValueError, match=f"of the class StableDiffusionPipeline.*is a {name}"):
+            load()
 
 
 def test_a_folder_with_labels_reads_like_an_archive(settings, tmp_path):

@@ -1,6 +1,8 @@
 """The unconditional workload: what it trains on, what it leaves out, what it refuses, what it writes."""
 
 import dataclasses
+import json
+import shutil
 
 import numpy as np
 import pytest
@@ -46,6 +48,9 @@ def test_copies_of_the_forget_image_are_no_retain_images(plan, tmp_path):
     retain = opened.retain[opened.prepare().kept]
     assert len(retain) == NUM_RETAIN
     assert not any(np.array_equal(image[0].numpy(), forget) for image in retain)
+    prepared = workload(plan, retain=str(tmp_path / "with_copies.npz")).prepare()
+    assert prepared.notes == (f"2 copies of forget images were left out of the retain images; {NUM_RETAIN} are kept",)
+    assert plan.prepared[0].notes == ()
     np.savez(tmp_path / "only_copies.npz", images=np.stack([forget, forget]))
     with pytest.raises(ValueError, match="retain images besides the forget images"):
         workload(plan, retain=str(tmp_path / "only_copies.npz")).prepare()
@@ -85,6 +90,32 @@ def test_a_changed_model_is_written_as_a_pipeline_that_gives_the_same(plan, tmp_
 def test_a_directory_that_is_no_pipeline_is_refused(plan, tmp_path):
     with pytest.raises(ValueError, match="model must be a diffusers pipeline"):
         workload(plan).load(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"_class_name": "StableDiffusionPipeline"}, "which is a StableDiffusionPipeline"),
+        ({"_class_name": ["my_pipeline", "Mine"]}, "code of its own"),
+        ({"vqvae": ["diffusers", "VQModel"]}, "has a vqvae besides"),
+        ({"unet": ["diffusers", "UNet2DConditionModel"]}, "whose unet is a UNet2DConditionModel"),
+    ],
+)
+def test_a_pipeline_of_another_kind_is_refused_where_it_is_loaded(plan, tmp_path, changes, fault):
+    """Of a hub id that is not on the machine nothing is known before."""
+    shutil.copytree(plan.source.settings.model, tmp_path / "model")
+    index = tmp_path / "model" / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), **changes}))
+    opened = workload(plan, model=str(tmp_path / "model"))
+    for load in (lambda: opened.load(str(tmp_path / "model")), opened.prepare):
+        with pytest.raises(ValueError, match=f"of the class DDPMPipeline.*{fault}"):
+            load()
+
+    class Own(TinyWorkload):
+        kind = None
+
+    if "vqvae" in changes:
+        assert Own(opened.settings, CPU).load(str(tmp_path / "model"))
 
 
 def test_nearest_images_are_those_of_a_plain_search(plan):

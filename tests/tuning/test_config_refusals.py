@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from small_study import write_text_to_image
 
 from tuning.config import (
     ConfigError,
@@ -143,14 +144,11 @@ class TestBadInput:
     def test_a_text_to_image_study_takes_prompts_and_no_unseen_images(
         self, problems_of: Callable[..., list[Problem]], workspace: Path
     ) -> None:
-        prompts, unseen = problems_of("--workload", "text_to_image")
+        flags = write_text_to_image(workspace)
+        prompts, unseen = problems_of(*flags, "--prompts", "none", "--unseen", "generated.npz")
         assert "prompts must be a UTF-8 YAML file" in prompts.rule
         assert "--prompts FILE" in prompts.remedy
         assert "unseen must be left out" in unseen.rule
-        file = workspace / "prompts.yaml"
-        file.write_text("- {image: other.png, original: a, modified: b}\n", encoding="utf-8")
-        found, _ = problems_of("--workload", "text_to_image", "--prompts", str(file))
-        assert "names no image" in str(found.value)
 
     @pytest.mark.parametrize("name", ["a", "mnist 2.1_b-c", "数字", "Привет", "हिन्दी", "_x", "7"])
     def test_names_of_any_script(self, load: Load, name: str) -> None:

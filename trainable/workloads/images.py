@@ -8,10 +8,9 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
-from trainable.workloads.image_files import ARRAY, SUFFIXES, image_files, is_archive
+from trainable.workloads.image_files import ARRAY, SUFFIXES, PictureError, image_files, is_archive, read_picture
 
 __all__ = ["SUFFIXES", "Images", "PictureFolder", "load_images", "open_images", "to_bytes", "to_unit_range"]
 
@@ -71,7 +70,7 @@ def load_images(location: str | Path, *, channels: int, size: tuple[int, int]) -
 
     Args:
         location: a directory of pictures, one picture, or an ``.npz`` whose array ``images`` is (N, H, W[, C]) uint8.
-        channels: 1 (pictures are converted to grey) or 3 (to RGB).
+        channels: 1 (pictures are converted to grey) or 3 (to RGB); what is not converted is in ``image_files``.
         size: (H, W) that every image must have.
 
     Raises:
@@ -120,13 +119,14 @@ def _from_archive(path: Path, channels: int, size: tuple[int, int]) -> Tensor:
 
 def _from_picture(path: Path, channels: int, size: tuple[int, int]) -> Tensor:
     try:
-        with Image.open(path) as picture:
-            array = np.asarray(picture.convert("L" if channels == 1 else "RGB"))
-    except (UnidentifiedImageError, OSError) as error:
-        raise ValueError(f"a forget or retain image must be a picture, but {path} cannot be read: {error}") from error
+        array = read_picture(path, channels)
+    except PictureError as error:
+        raise ValueError(
+            f"an image must be a picture that can be taken, but got {path}, {error}; {error.remedy}"
+        ) from error
     if array.shape[:2] != size:
         raise ValueError(
             f"images must be {size[0]}x{size[1]} (height x width) for this model, "
             f"but {path} is {array.shape[0]}x{array.shape[1]}; resize it first"
         )
-    return torch.from_numpy(array.copy()).view(*size, channels).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(array).permute(2, 0, 1).contiguous()

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 _KEYS = ("image", "original", "modified")
-EMBEDDING_SUFFIX = ".safetensors"
+EMBEDDING_SUFFIX, EMBEDDING_ARRAY = ".safetensors", "prompt_embeds"
 
 
 @dataclass(frozen=True)

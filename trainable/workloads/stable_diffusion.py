@@ -19,10 +19,9 @@ from torch import Tensor, nn
 from diffusion.denoiser import Denoiser
 from diffusion.schedule import NoiseSchedule
 from trainable.workloads.images import to_unit_range
-from trainable.workloads.prompts import is_embedding
+from trainable.workloads.prompts import EMBEDDING_ARRAY, is_embedding
 
 PIPELINE = "StableDiffusionPipeline"
-EMBEDDING_ARRAY = "prompt_embeds"
 _ENCODING_BATCH = 8
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +28,7 @@ from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.encoders import Encoders, open_all
 from trainable.workloads.images import load_images, to_unit_range
+from trainable.workloads.kinds import TEXT_TO_IMAGE, PipelineKind, require_kind
 from trainable.workloads.labelled_images import LabelledImages, load_labelled
 from trainable.workloads.prompts import Prompt, find_prompt
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
@@ -61,7 +63,10 @@ class PreparedPrompt(Prepared):
 class TextToImageWorkload(Workload):
     """A Stable Diffusion pipeline, a prompt file, the memorised image, and labelled images of the modified prompt."""
 
+    kind: ClassVar[PipelineKind | None] = TEXT_TO_IMAGE
+
     def load(self, model: str) -> Denoiser:
+        require_kind(self.kind, model)
         return self._pipeline.denoiser(model)
 
     def save_pipeline(self, network: nn.Module, directory: Path) -> None:
@@ -94,23 +99,24 @@ class TextToImageWorkload(Workload):
 
     def prepare(self, num_nearest: int = 0) -> Prepared:
         forget, retain = self._images_of(memorised=True), self._images_of(memorised=False)
-        moments = {"forget": self._pipeline.moments(forget), "retain": self._pipeline.moments(retain)}
+        forget_moments, retain_moments = self._pipeline.moments(forget), self._pipeline.moments(retain)
         memorised = self._pipeline.moments(self.memorised_image)
         self.offload()
         names = {MODIFIED: self.prompt.modified, ORIGINAL: self.prompt.original, "": ""}
         embeddings = dict(zip(names, self._pipeline.embed(list(names.values())), strict=True))
         nearest = None
         if num_nearest:
-            nearest = nearest_by_distance(moments["forget"].mean, [moments["retain"].mean], num_nearest)
+            nearest = nearest_by_distance(forget_moments.mean, [retain_moments.mean], num_nearest)
         described, count = self._described(retain), min(self.settings.num_neighbours, len(retain))
         return PreparedPrompt(
             real_statistics=self._statistics(retain),
             neighbours=nearest_neighbours(self._described(self.memorised_image), described, count),
             nearest=nearest,
             memorised_image=memorised,
+            forget=forget_moments,
+            retain=retain_moments,
             prompts=embeddings,
             clusters=Clusters.of(self._described(forget), described),
-            **moments,
         )
 
     def subject(self, prepared: Prepared) -> Subject:
@@ -170,11 +176,23 @@ class TextToImageWorkload(Workload):
 
     @cached_property
     def labelled(self) -> LabelledImages:
-        """Images of the modified prompt."""
-        return load_labelled(self.settings.retain, channels=3, size=self._pipeline.image_size)
+        """Images of the modified prompt.
+
+        Raises:
+            ValueError: as ``load_labelled``, or the memorised image itself is labelled as not memorised.
+        """
+        labelled = load_labelled(self.settings.retain, channels=3, size=self._pipeline.image_size)
+        copies = (labelled.images == self.memorised_image).flatten(1).all(1) & ~labelled.memorised
+        if bool(copies.any()):
+            raise ValueError(
+                f"the memorised image must not be labelled as not memorised, but image {int(copies.nonzero()[0]) + 1} "
+                f"of {self.settings.retain} is {self.settings.forget[0]}; label it as memorised"
+            )
+        return labelled
 
     @cached_property
     def _pipeline(self) -> StableDiffusion:
+        require_kind(self.kind, self.settings.model)
         return StableDiffusion(self.settings.model, self.device)
 
     @cached_property

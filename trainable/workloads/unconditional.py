@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.encoders import Encoders, open_all
 from trainable.workloads.images import Images, load_images, open_images, to_unit_range
+from trainable.workloads.kinds import UNCONDITIONAL, PipelineKind, require_kind
 from trainable.workloads.retained import RetainSet
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
 from trainable.workloads.workload import Prepared, Workload
@@ -54,7 +55,10 @@ class PreparedImages(Prepared):
 class UnconditionalWorkload(Workload):
     """Any unconditional diffusers pipeline, a set of retain images and one or several forget images."""
 
+    kind: ClassVar[PipelineKind | None] = UNCONDITIONAL
+
     def load(self, model: str) -> Denoiser:
+        require_kind(self.kind, model)
         pipeline = load_pipeline(model)
         schedule = NoiseSchedule.from_scheduler(pipeline.scheduler)
         prediction_type = pipeline.scheduler.config.get("prediction_type", "epsilon")
@@ -110,6 +114,7 @@ class UnconditionalWorkload(Workload):
             real_statistics=retained.statistics(kept),
             neighbours=kept[nearest_neighbours(wanted, retained.seen.descriptors[kept], count)],
             nearest=nearest,
+            notes=_notes(len(kept), len(retained.images) - len(kept)),
             kept=kept,
         )
 
@@ -146,12 +151,20 @@ class UnconditionalWorkload(Workload):
 
     @cached_property
     def _frame(self) -> _Frame:
+        require_kind(self.kind, self.settings.model)
         return _Frame.of(load_pipeline(self.settings.model))
 
     @cached_property
     def encoders(self) -> Encoders:
         """The networks behind sscd, fid, inception_score and clip_iqa; a subclass may bring others."""
         return open_all(self.settings, self.device)
+
+
+def _notes(num_kept: int, num_copies: int) -> tuple[str, ...]:
+    if not num_copies:
+        return ()
+    verb = "copy of a forget image was" if num_copies == 1 else "copies of forget images were"
+    return (f"{num_copies} {verb} left out of the retain images; {num_kept} are kept",)
 
 
 def _own(prepared: Prepared) -> PreparedImages:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from diffusion.denoiser import Denoiser
 from metrics.fid import GaussianStatistics
 from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
+from trainable.workloads.kinds import PipelineKind
 
 
 @dataclass(frozen=True)
@@ -48,11 +50,13 @@ class Prepared:
         neighbours: (K,) rows of the retain images nearest to the forget images by descriptor, watched for damage.
         nearest: (F, K) rows of the retain images nearest to each forget image by distance in the space that the
             network works in, for methods that declare ``needs_neighbours``; None where no method does.
+        notes: what the user should know of the images, a sentence each.
     """
 
     real_statistics: GaussianStatistics | None
     neighbours: Tensor
     nearest: Tensor | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Workload(ABC):
@@ -61,7 +65,12 @@ class Workload(ABC):
     Args:
         settings: where things are.
         device: where networks and images are put.
+
+    Attributes:
+        kind: of the pipelines that it takes; None where it takes what it can load.
     """
+
+    kind: ClassVar[PipelineKind | None] = None
 
     def __init__(self, settings: WorkloadSettings, device: torch.device) -> None:
         self.settings = settings
