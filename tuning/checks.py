@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from registry import Registry
-from search_spaces import SEARCH_SPACES, space_of
+from search_spaces import SEARCH_SPACES
 from trainable.workloads.prompts import find_prompt
 from tuning import encoder_checks, image_checks, paths
 from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
+from tuning.extension_checks import METHOD, METRIC, WORKLOAD, Kind, extension_problems
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
 from tuning.schema import is_remote
@@ -46,23 +47,18 @@ def encoder_registry() -> Registry[Any]:
     return registry
 
 
-def registry_problems(rule: str, name: str, registry: Collection[str], load: Callable[[str], object]) -> list[Problem]:
-    """Whether a name is registered, or an extension that can be imported."""
+def registry_problems(rule: str, name: str, registry: Registry[Any], kind: Kind) -> list[Problem]:
+    """Whether a name is registered, or that of an extension that can be used."""
     if name in registry:
         return []
     if ":" not in name:
         return [Problem(rule, name, f"{closest(name, registry)} (or package.module:Class)")]
-    try:
-        load(name)
-    except (Exception, SystemExit) as error:  # an extension runs code of the user's: whatever it raises is the finding
-        given = f"{name} ({type(error).__name__}: {error})"
-        return [Problem(f"{rule} that can be imported", given, "check the module and its place on the Python path")]
-    return []
+    return extension_problems(rule, name, kind)
 
 
 def _methods(methods: Sequence[str]) -> list[Problem]:
     rule = "every method must be a known one"
-    unknown = [problem for name in methods for problem in registry_problems(rule, name, SEARCH_SPACES, space_of)]
+    unknown = [problem for name in methods for problem in registry_problems(rule, name, SEARCH_SPACES, METHOD)]
     if len(set(methods)) < len(methods):
         unknown.append(Problem("every method must be named once", ", ".join(methods), "remove the repeated one"))
     return unknown
@@ -70,7 +66,7 @@ def _methods(methods: Sequence[str]) -> list[Problem]:
 
 def _metrics(kind: str, names: Sequence[str]) -> list[Problem]:
     registry, rule = metric_registry(), f"every {kind} must be a known metric"
-    return [problem for name in names for problem in registry_problems(rule, name, registry, registry.__getitem__)]
+    return [problem for name in names for problem in registry_problems(rule, name, registry, METRIC)]
 
 
 def _goal_metrics(kind: str, goals: Sequence[Objective | Constraint]) -> list[Problem]:
@@ -85,8 +81,7 @@ def _objectives(objectives: Sequence[Objective]) -> list[Problem]:
 
 
 def _workload(workload: str) -> list[Problem]:
-    registry = workload_registry()
-    return registry_problems("workload must be a known one", workload, registry, registry.__getitem__)
+    return registry_problems("workload must be a known one", workload, workload_registry(), WORKLOAD)
 
 
 def _searcher(searcher: str, methods: Sequence[str]) -> list[Problem]:
