@@ -6,6 +6,7 @@ Exit status: 0 done, 1 the study failed (what was finished is kept), 2 the confi
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -18,6 +19,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     errors = Console(stderr=True, highlight=False)
+    # Where a user's own package lies; last, so that no file there hides one of the project. Ray's workers get it too.
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.append(here)
     try:
         config, options = load_config(sys.argv[1:] if argv is None else argv)
         check_optuna_storage(config, options.resume)

@@ -42,7 +42,7 @@ class Metric(ABC):
     """A pure function of evidence, built without arguments.
 
     Attributes:
-        name: its key in ``METRICS`` and its column in a report.
+        name: its key in ``METRICS`` and its column in a report; from outside both are ``package.module:Class``.
         direction: which way the search wants it; for a constraint on quality, which way is better.
         bounds: the closed range of its value.
         needs: the parts of ``Evidence`` that it reads.

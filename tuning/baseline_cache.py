@@ -97,6 +97,17 @@ def _sources(config: StudyConfig) -> Iterator[Path]:
         yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
     for name in (config.workload, *config.metrics):
         module, colon, _ = name.partition(":")
-        spec = importlib.util.find_spec(module) if colon else None
-        if spec is not None and spec.origin:
-            yield Path(spec.origin)
+        if colon:
+            yield from _extension(module)
+
+
+def _extension(module: str) -> list[Path]:
+    """The whole package of a module from outside, whose other modules it may import; the file of a lone module."""
+    package, dot, _ = module.partition(".")
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        return []
+    folders = spec.submodule_search_locations if dot else None
+    if folders is not None:
+        return sorted(path for folder in folders for path in Path(folder).rglob("*.py"))
+    return [Path(spec.origin)] if spec.origin else []

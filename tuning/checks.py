@@ -7,17 +7,15 @@ everything there is to find.
 from __future__ import annotations
 
 import importlib
-import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import pairwise
 from typing import Any
 
 from registry import Registry
-from search_spaces import SEARCH_SPACES, space_of
-from trainable.workloads.kinds import KINDS
-from tuning import encoder_checks, image_checks, model_checks, paths, prompt_checks, retain_checks
-from tuning.baseline import KNOWN_IDEAL, UNSEEN_IDEAL
+from search_spaces import SEARCH_SPACES
+from tuning import encoder_checks, goal_checks, image_checks, model_checks, paths, prompt_checks, retain_checks
+from tuning.extension_checks import METHOD, METRIC, WORKLOAD, Kind, extension_problems
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
 from tuning.schema import is_remote
@@ -45,23 +43,18 @@ def encoder_registry() -> Registry[Any]:
     return registry
 
 
-def registry_problems(rule: str, name: str, registry: Collection[str], load: Callable[[str], object]) -> list[Problem]:
-    """Whether a name is registered, or an extension that can be imported."""
+def registry_problems(rule: str, name: str, registry: Registry[Any], kind: Kind) -> list[Problem]:
+    """Whether a name is registered, or that of an extension that can be used."""
     if name in registry:
         return []
     if ":" not in name:
         return [Problem(rule, name, f"{closest(name, registry)} (or package.module:Class)")]
-    try:
-        load(name)
-    except (Exception, SystemExit) as error:  # an extension runs code of the user's: whatever it raises is the finding
-        given = f"{name} ({type(error).__name__}: {error})"
-        return [Problem(f"{rule} that can be imported", given, "check the module and its place on the Python path")]
-    return []
+    return extension_problems(rule, name, kind)
 
 
 def _methods(methods: Sequence[str]) -> list[Problem]:
     rule = "every method must be a known one"
-    unknown = [problem for name in methods for problem in registry_problems(rule, name, SEARCH_SPACES, space_of)]
+    unknown = [problem for name in methods for problem in registry_problems(rule, name, SEARCH_SPACES, METHOD)]
     if len(set(methods)) < len(methods):
         unknown.append(Problem("every method must be named once", ", ".join(methods), "remove the repeated one"))
     return unknown
@@ -69,23 +62,15 @@ def _methods(methods: Sequence[str]) -> list[Problem]:
 
 def _metrics(kind: str, names: Sequence[str]) -> list[Problem]:
     registry, rule = metric_registry(), f"every {kind} must be a known metric"
-    return [problem for name in names for problem in registry_problems(rule, name, registry, registry.__getitem__)]
+    return [problem for name in names for problem in registry_problems(rule, name, registry, METRIC)]
 
 
 def _goal_metrics(kind: str, goals: Sequence[Objective | Constraint]) -> list[Problem]:
     return _metrics(kind, [goal.metric for goal in goals])
 
 
-def _objectives(objectives: Sequence[Objective]) -> list[Problem]:
-    names = [objective.metric for objective in objectives]
-    if len(set(names)) == len(names):
-        return []
-    return [Problem("objectives must be different metrics", ", ".join(map(str, objectives)), "name each metric once")]
-
-
 def _workload(workload: str) -> list[Problem]:
-    registry = workload_registry()
-    return registry_problems("workload must be a known one", workload, registry, registry.__getitem__)
+    return registry_problems("workload must be a known one", workload, workload_registry(), WORKLOAD)
 
 
 def _searcher(searcher: str, methods: Sequence[str]) -> list[Problem]:
@@ -113,20 +98,6 @@ def _final(name: str, trial: int, final: int) -> list[Problem]:
         return []
     rule = f"final_{name} must be at least {name}, since baseline and front are measured more closely"
     return [Problem(rule, f"{final} and {trial}", f"raise final_{name}")]
-
-
-def _constraints(constraints: Sequence[Constraint]) -> list[Problem]:
-    problems = []
-    for constraint in constraints:
-        if constraint.relative and (constraint.bound <= 0 or not math.isfinite(constraint.bound)):
-            problems.append(
-                Problem("a relative bound must be > 0", str(constraint), "write for instance 'fid <= 1.2x'")
-            )
-    texts = [(constraint.metric, constraint.op) for constraint in constraints]
-    if len(set(texts)) < len(texts):
-        rule = "constraints must bound a metric once from each side"
-        problems.append(Problem(rule, ", ".join(map(str, constraints)), "keep the stricter one"))
-    return problems
 
 
 def _model_files(field: str, model: str | None) -> list[Problem]:
@@ -169,50 +140,11 @@ def _takes_size(model: str, workload: str) -> bool:
     return workload in workload_registry() or not image_checks.is_latent(model)
 
 
-def _ideal(
-    objectives: Sequence[Objective],
-    retrained_model: str | None,
-    unseen: str | None,
-    workload: str,
-    ideal: Mapping[str, float],
-    dropped: Mapping[str, str],
-) -> list[Problem]:
-    """Whether the hypervolume has an ideal point: see ``baseline.Baseline.ideal``."""
-    if retrained_model is not None:
-        return []
-    kind = KINDS.get(workload)
-    measured = unseen is not None or (kind is not None and kind.takes_prompts)  # other images of the prompt
-    known = {*KNOWN_IDEAL, *ideal, *([UNSEEN_IDEAL] if measured else [])}
+def _ideal(objectives: Sequence[Objective], *known: Any) -> list[Problem]:
+    """A metric that is not known is another check's finding."""
     registry = metric_registry()
-    lacking = [o for o in objectives if o.metric not in known and (o.metric in registry or ":" in o.metric)]
-    if not lacking:
-        return []
-    rule = "an objective other than sscd needs an ideal, the value of a retrained_model or, for nll, of unseen images"
-    given = [f"{', '.join(map(str, lacking))} without retrained_model"]
-    given += ["or unseen images"] if any(o.metric == UNSEEN_IDEAL for o in lacking) else []
-    if dropped:
-        names, flags = " and ".join(dropped), " and ".join(dict.fromkeys(dropped.values()))
-        verb = "belong" if len(dropped) > 1 else "belongs"
-        given.append(f"({names} of the study file {verb} to what {flags} replaced)")
-    remedies = ["--retrained-model, the same model trained without the forget images"]
-    if all(o.metric == UNSEEN_IDEAL for o in lacking):
-        remedies.append("--unseen, an .npz of images like the forget image that the model never saw")
-    remedies.append(f"--ideal {lacking[0].metric}=RATIO, where you know how many times the untouched value is enough")
-    return [Problem(rule, " ".join(given), f"give {', or '.join(remedies)}; or leave out the objective")]
-
-
-def _given_ideal(ideal: Mapping[str, float], objectives: Sequence[Objective]) -> list[Problem]:
-    """Whether each value given is of an objective, and not the untouched model's own."""
-    known = [objective.metric for objective in objectives]
-    problems = [
-        Problem("ideal must name objectives", name, closest(name, known)) for name in ideal if name not in known
-    ]
-    rule = "an ideal must be another number of times the untouched model's value"
-    return problems + [
-        Problem(rule, f"{name}={value:g}", "give for instance nll=1.5, half as much again")
-        for name, value in ideal.items()
-        if value in (0.0, 1.0)
-    ]
+    named = [objective for objective in objectives if objective.metric in registry or ":" in objective.metric]
+    return goal_checks.ideal_problems(named, *known)
 
 
 def _url(field: str, url: str | None) -> list[Problem]:
@@ -237,12 +169,12 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("objectives",), partial(_goal_metrics, "objective")),
     (("constraints",), partial(_goal_metrics, "constraint")),
     (("report_metrics",), partial(_metrics, "reported metric")),
-    (("objectives",), _objectives),
-    (("constraints",), _constraints),
+    (("objectives",), goal_checks.objective_problems),
+    (("constraints",), goal_checks.constraint_problems),
     (("methods", "fix"), fix_problems),
     (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
-    (("ideal", "objectives"), _given_ideal),
+    (("ideal", "objectives"), goal_checks.given_ideal_problems),
     (("rungs",), _rungs),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),

@@ -14,7 +14,7 @@ def known_spaces(methods: Sequence[str]) -> list[MethodSpace]:
     for method in methods:
         try:
             spaces.append(space_of(method))
-        except Exception:  # the check of the methods reports it
+        except (Exception, SystemExit):  # the check of the methods reports it
             continue
     return spaces
 

@@ -48,6 +48,20 @@ def test_an_image_that_changed_under_the_same_name_changes_the_key(study, tmp_pa
     assert content_key(config(study, tmp_path)) == before
 
 
+def test_every_module_of_an_extension_decides_the_key(study, tmp_path, monkeypatch):
+    package = tmp_path / "outside"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "eyes.py").write_text("import outside.helper\nfrom trainable.testing import TinyWorkload as Eyes\n")
+    (package / "helper.py").write_text("SIZE = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    chosen = config(study, tmp_path, "--workload", "outside.eyes:Eyes")
+    before = content_key(chosen)
+    assert content_key(chosen) == before
+    (package / "helper.py").write_text("SIZE = 2\n")
+    assert content_key(chosen) != before
+
+
 def test_a_kept_baseline_comes_back_with_its_pictures(study, tmp_path):
     chosen = config(study, tmp_path)
     first, second = StudyFiles(tmp_path / "first"), StudyFiles(tmp_path / "second")

@@ -1,0 +1,28 @@
+"""``--metric package.module:Class``: asks the contract of a metric from outside in the place of those of METRICS."""
+
+from __future__ import annotations
+
+import pytest
+
+from metrics import METRICS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--metric", action="append", default=[], metavar="package.module:Class", help="a metric of yours")
+
+
+@pytest.fixture(scope="module")
+def names(request: pytest.FixtureRequest) -> list[str]:
+    return chosen(request.config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every metric of any model; those of models that take prompts are tested on such a model."""
+    if "name" in metafunc.fixturenames:
+        metafunc.parametrize("name", chosen(metafunc.config))
+
+
+def chosen(config: pytest.Config) -> list[str]:
+    """The metrics that the contract is held against."""
+    asked: list[str] = config.getoption("metric", default=[])  # unknown where pytest is not started on this directory
+    return asked or [name for name in METRICS if not METRICS[name].needs_prompts]
