@@ -36,7 +36,7 @@ class TrialRunner:
     def __init__(self, plan: TrialPlan) -> None:
         self.plan = plan
         self.workload = plan.source.open()
-        self.denoiser = self.workload.load(plan.source.settings.model)
+        self.denoiser = plan.source.load(self.workload, plan.source.settings.model)
         self.subject = self.workload.subject(plan.prepared)
         self._is_untouched = True
 

@@ -41,7 +41,7 @@ def measure_model(
     from safetensors.torch import load_file
 
     workload = plan.source.open()
-    denoiser = workload.load(model)
+    denoiser = plan.source.load(workload, model)
     if weights is not None:
         denoiser.network.load_state_dict(load_file(weights))
     if pipeline is not None:
@@ -58,7 +58,7 @@ def measure_unseen(plan: TrialPlan, images: str, fidelity: Fidelity, seed: int) 
     settings = replace(plan.source.settings, forget=(images,))
     workload = replace(plan.source, settings=settings).open()
     subject = workload.subject(plan.prepared)
-    evidence = Evidence(workload.load(settings.model), subject, replace(fidelity, num_probes=1), seed)
+    evidence = Evidence(plan.source.load(workload, settings.model), subject, replace(fidelity, num_probes=1), seed)
     return measure(["nll"], evidence)
 
 
@@ -68,7 +68,7 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     Ranges of settings that act relative to them, such as ``scaling_norm``, are laid out from these.
     """
     workload = plan.source.open()
-    denoiser = workload.load(plan.source.settings.model)
+    denoiser = plan.source.load(workload, plan.source.settings.model)
     buffers = GradientBuffers(list(denoiser.network.parameters()))
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
     norms = []
