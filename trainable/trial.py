@@ -11,11 +11,11 @@ from typing import Any
 import torch
 
 from diffusion.rng import stream
-from metrics import flatten, measure
-from metrics.evidence import Evidence
+from metrics import flatten
 from trainable.checkpoint import save_weights
-from trainable.failure import TrialFailure
-from trainable.finetune import FineTuner, NonFiniteGradientError
+from trainable.evaluation import evaluate, evaluation_rows
+from trainable.failure import OUT_OF_MEMORY_REMEDY, TrialFailure
+from trainable.finetune import FineTuner, NonFiniteGradientError, training_rows
 from trainable.methods import METHODS
 from trainable.methods.method import Method
 from trainable.pictures import draw
@@ -38,6 +38,8 @@ class TrialRunner:
         self.workload = plan.source.open()
         self.denoiser = plan.source.load(self.workload, plan.source.settings.model)
         self.subject = self.workload.subject(plan.prepared)
+        self.training_rows = training_rows(plan.training.batch_size)
+        self.evaluation_rows = evaluation_rows(plan.fidelity)
         self._is_untouched = True
 
     def start(self, config: Mapping[str, Any]) -> None:
@@ -54,6 +56,7 @@ class TrialRunner:
             betas=training.adam_betas,
             weight_decay=training.weight_decay,
             max_grad_norm=training.max_grad_norm,
+            limit=self.training_rows,
         )
         self.optimiser_step = 0
         self.rung = 0
@@ -81,7 +84,7 @@ class TrialRunner:
             report = self._report()
             report |= {"training_seconds": trained - began, "evaluation_seconds": time.perf_counter() - trained}
         except torch.OutOfMemoryError as error:
-            raise TrialFailure("out of memory", f"{error}; lower batch_size and raise accumulation") from error
+            raise TrialFailure("out of memory", f"{error}; {OUT_OF_MEMORY_REMEDY}") from error
         self.rung += 1
         return report
 
@@ -138,16 +141,26 @@ class TrialRunner:
             raise TrialFailure("degenerate", f"no forget gradient in {limit} steps in a row; for SISS raise lambd")
 
     def _report(self) -> dict[str, Any]:
-        evidence = Evidence(self.denoiser, self.subject, self.plan.fidelity, self.plan.evaluation_seed)
+        evidence, measured = evaluate(
+            self.plan.metrics,
+            self.denoiser,
+            self.subject,
+            self.plan.fidelity,
+            self.plan.evaluation_seed,
+            self.evaluation_rows,
+        )
         report: dict[str, Any] = dict(self.config)
         report |= {"step": self.optimiser_step, "rung": self.rung, "forget_image": self.workload.forget_name}
-        report |= flatten(measure(self.plan.metrics, evidence))
+        report |= flatten(measured)
         retain_norm, forget_norm = (sum(norms) / len(norms) for norms in zip(*self._norms, strict=True))
         report |= {
             "degenerate_steps": self.degenerate_steps,
             "retain_gradient_norm": retain_norm,
             "forget_gradient_norm": forget_norm,
             "peak_memory_gb": peak_memory_gb(),
+            "micro_batch_size": self.training_rows.rows,
+            "evaluation_batch_size": self.evaluation_rows.rows,
+            "news": [*self.training_rows.news(), *self.evaluation_rows.news()],
         }
         name = f"{self.config['trial_id']}-{self.optimiser_step}"
         if self.plan.candidates:

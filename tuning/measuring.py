@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from metrics import measure
-from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.subject import Fidelity
-from trainable.finetune import GradientBuffers, accumulate
+from trainable.evaluation import evaluate, evaluation_rows
+from trainable.finetune import GradientBuffers, accumulate, training_rows
 from trainable.methods import METHODS
 from trainable.methods.siss_no_is import SISSNoIS
 from trainable.pictures import draw
@@ -46,8 +45,8 @@ def measure_model(
         denoiser.network.load_state_dict(load_file(weights))
     if pipeline is not None:
         workload.save_pipeline(denoiser.network, pipeline)
-    evidence = Evidence(denoiser, workload.subject(plan.prepared), fidelity, seed)
-    measured = measure(plan.metrics, evidence)
+    subject, rows = workload.subject(plan.prepared), evaluation_rows(fidelity)
+    evidence, measured = evaluate(plan.metrics, denoiser, subject, fidelity, seed, rows)
     if picture is not None and plan.images is not None:
         draw(evidence, plan.images, picture, forget_images=plan.log_forget_images)
     return measured
@@ -57,9 +56,9 @@ def measure_unseen(plan: TrialPlan, images: str, fidelity: Fidelity, seed: int) 
     """``nll`` of images that the model never saw, under the untouched model; runs in a worker."""
     settings = replace(plan.source.settings, forget=(images,))
     workload = replace(plan.source, settings=settings).open()
-    subject = workload.subject(plan.prepared)
-    evidence = Evidence(plan.source.load(workload, settings.model), subject, replace(fidelity, num_probes=1), seed)
-    return measure(["nll"], evidence)
+    subject, fidelity = workload.subject(plan.prepared), replace(fidelity, num_probes=1)
+    denoiser = plan.source.load(workload, settings.model)
+    return evaluate(["nll"], denoiser, subject, fidelity, seed, evaluation_rows(fidelity))[1]
 
 
 def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
@@ -71,13 +70,14 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     denoiser = plan.source.load(workload, plan.source.settings.model)
     buffers = GradientBuffers(list(denoiser.network.parameters()))
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
+    limit = training_rows(training.batch_size)
     norms = []
     for step in range(CALIBRATION_STEPS):
         batches = [
             workload.batch(plan.prepared, seed, step, index, training.batch_size)
             for index in range(training.accumulation)
         ]
-        geometry = accumulate(denoiser, method, batches, buffers)
+        geometry = accumulate(denoiser, method, batches, buffers, limit=limit)
         norms.append((geometry.retain_norm, geometry.forget_norm))
     retain, forget = (sum(values) / len(values) for values in zip(*norms, strict=True))
     return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}
