@@ -24,7 +24,7 @@ class ConditionedDenoiser(Denoiser):
     """
 
     def __init__(self, denoiser: Denoiser, condition: Condition) -> None:
-        super().__init__(denoiser.network, denoiser.schedule, denoiser.prediction_type)
+        super().__init__(denoiser.network, denoiser.schedule, denoiser.prediction_type, denoiser.autocast)
         self.condition = condition
 
     def predict(self, noisy: Tensor, timesteps: Tensor, condition: Condition | None = None) -> Tensor:
@@ -45,7 +45,7 @@ class GuidedDenoiser(Denoiser):
     """
 
     def __init__(self, denoiser: Denoiser, condition: Condition, unconditional: Condition, scale: float) -> None:
-        super().__init__(denoiser.network, denoiser.schedule, denoiser.prediction_type)
+        super().__init__(denoiser.network, denoiser.schedule, denoiser.prediction_type, denoiser.autocast)
         self.condition, self.unconditional, self.scale = condition, unconditional, scale
 
     def predict(self, noisy: Tensor, timesteps: Tensor, condition: Condition | None = None) -> Tensor:

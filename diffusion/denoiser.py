@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from diffusion.precision import reduced
 from diffusion.schedule import NoiseSchedule
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
@@ -24,12 +25,20 @@ class Denoiser:
         network: called as ``network(x_t, timesteps, **condition).sample``.
         schedule: the schedule that the network was trained with.
         prediction_type: one of ``epsilon``, ``v_prediction``, ``sample``.
+        autocast: what calls compute in, ``torch.bfloat16`` or the network's own precision where None. ``predict`` is
+            exact in any case: the likelihood is made of it.
 
     Raises:
         ValueError: if the prediction type is not one of the three.
     """
 
-    def __init__(self, network: nn.Module, schedule: NoiseSchedule, prediction_type: str = "epsilon") -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        schedule: NoiseSchedule,
+        prediction_type: str = "epsilon",
+        autocast: torch.dtype | None = None,
+    ) -> None:
         if prediction_type not in PREDICTION_TYPES:
             raise ValueError(
                 f"prediction_type must be one of {', '.join(PREDICTION_TYPES)}, but got {prediction_type!r}; "
@@ -38,20 +47,25 @@ class Denoiser:
         self.network = network
         self.schedule = schedule
         self.prediction_type = prediction_type
+        self.autocast = autocast
 
     def __call__(self, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor] | None = None) -> Tensor:
         """epsilon(x_t, t) of shape (B, C, H, W) for ``noisy`` of that shape and ``timesteps`` (B,) int64."""
-        output = self.predict(noisy, timesteps, condition)
+        with reduced(self.autocast, noisy.device.type):
+            output = self.predict(noisy, timesteps, condition)
         if self.prediction_type == "epsilon":
             return output
         gamma, sigma = self.schedule.coefficients(timesteps, noisy)
         return self.to_epsilon(output, noisy, gamma, sigma)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, condition: Mapping[str, Tensor] | None = None) -> Tensor:
-        """The network's own output, in the type that it predicts; ``timesteps`` may be fractional."""
+        """The network's own output, in the type that it predicts and the dtype of ``noisy``.
+
+        ``timesteps`` may be fractional.
+        """
         output: Any = self.network(noisy, timesteps, **(condition or {}))
         sample: Tensor = output.sample if hasattr(output, "sample") else output
-        return sample
+        return sample.to(noisy.dtype)
 
     def to_epsilon(self, output: Tensor, noisy: Tensor, gamma: Tensor, sigma: Tensor) -> Tensor:
         """The network's output as epsilon; gamma and sigma broadcast against ``noisy``."""

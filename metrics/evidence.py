@@ -49,12 +49,9 @@ class Evidence:
         #: Rows and seconds of each part made so far, by the part's name.
         self.costs: dict[str, Cost] = {}
 
-    def against(self, subject: Subject) -> Evidence:
-        """Evidence on the same model and seed against another subject, with the samples that were made already."""
-        other = Evidence(self.denoiser, subject, self.fidelity, self.seed)
-        made = {name: value for name, value in vars(self).items() if name.startswith("sample")}
-        vars(other).update(made)
-        return other
+    def take_samples(self, other: Evidence) -> None:
+        """Take the samples, and what was seen of them, of evidence on the same model, fidelity, seed and encoders."""
+        vars(self).update({name: value for name, value in vars(other).items() if name.startswith("sample")})
 
     @property
     def counts(self) -> dict[str, int]:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.denoiser import Denoiser, as_denoiser
+from diffusion.precision import exact_float32
 
 #: 7 bits: data in [-1, 1] are 8-bit values in steps of 2^-7.
 DATA_BITS = 7.0
@@ -62,6 +63,9 @@ def negative_log_likelihood(
     ``images`` are the state at t = 0; the ODE runs to t = T-1, where the density is the standard normal; t is linear in
     log rho between the integer timesteps. Not to be confused with the variational bound of DDPM.
 
+    The network is called in its own precision, without autocast and TF32, whatever the denoiser's other calls do: in
+    bfloat16 the embedded model's values fall by 0.005 to 0.036 bits, up to five times ``error_estimate``.
+
     Args:
         denoiser: a Denoiser, or a diffusers UNet2DModel together with ``alphas_cumprod`` (T,).
         images: (B, C, H, W) in [-1, 1].
@@ -91,7 +95,7 @@ def negative_log_likelihood(
 
     rows = images.expand(probes.shape).flatten(0, 1)
     parts = zip(torch.split(rows, batch_size), torch.split(probes.flatten(0, 1), batch_size), strict=True)
-    with _frozen(denoiser.network):
+    with _frozen(denoiser.network), exact_float32():
         solved = [_solve(denoiser, x, p, num_steps) for x, p in parts]
     shape = probes.shape[:2]
     bits = torch.cat([b for b, _ in solved]).view(shape) + data_bits

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from torch import Tensor
 
@@ -34,3 +35,18 @@ class ForgetRetainBatch:
 
     def __len__(self) -> int:
         return len(self.timesteps)
+
+    def split(self, rows: int) -> list[ForgetRetainBatch]:
+        """The batch in parts of at most ``rows`` rows, in order; itself where it has no more."""
+        if rows >= len(self):
+            return [self]
+        return [self._part(slice(first, first + rows)) for first in range(0, len(self), rows)]
+
+    def _part(self, rows: slice) -> ForgetRetainBatch:
+        parts: dict[str, Any] = {}
+        for name, value in vars(self).items():
+            if isinstance(value, Tensor):
+                parts[name] = value[rows]
+            elif isinstance(value, Mapping):
+                parts[name] = {key: tensor[rows] for key, tensor in value.items()}
+        return replace(self, **parts)

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from diffusion.denoiser import Denoiser, as_denoiser
 from trainable.batch import ForgetRetainBatch
-from trainable.methods.method import Combination, GradientGeometry, Method
+from trainable.memory import RowLimit
+from trainable.methods.method import Combination, GradientGeometry, Losses, Method
 
 
 class NonFiniteGradientError(ArithmeticError):
@@ -51,9 +52,11 @@ class GradientBuffers:
             self._terms[term] = [torch.zeros_like(parameter) for parameter in self.parameters]
         for parameter, gradient in zip(self.parameters, self._terms[term], strict=True):
             parameter.grad = gradient
-        torch.autograd.backward(loss, retain_graph=retain_graph)
-        for parameter in self.parameters:
-            parameter.grad = None
+        try:
+            torch.autograd.backward(loss, retain_graph=retain_graph)
+        finally:
+            for parameter in self.parameters:
+                parameter.grad = None
 
     def geometry(self) -> GradientGeometry:
         """‖g_x‖, ‖g_a‖ and ⟨g_x, g_a⟩ over all parameters."""
@@ -82,19 +85,40 @@ def accumulate(
     batches: Sequence[ForgetRetainBatch],
     buffers: GradientBuffers,
     generator: torch.Generator | None = None,
+    limit: RowLimit | None = None,
 ) -> GradientGeometry:
-    """Fill ``buffers`` with the gradients of both terms, averaged over all rows of ``batches``."""
+    """Fill ``buffers`` with the gradients of both terms, averaged over all rows of ``batches``.
+
+    Where memory does not hold a batch it is split: another sum of the same rows, equal up to rounding.
+
+    Args:
+        limit: rows of a batch that memory holds; remembered by whoever hands it over.
+    """
     num_rows = sum(len(batch) for batch in batches)
     if num_rows == 0:
         raise ValueError("a step needs at least one row, but got none")
-    buffers.zero()
-    for batch in batches:
-        losses = method.losses(denoiser, batch, generator)
-        terms = {"retain": losses.retain, "forget": losses.forget}
-        present = [(term, loss) for term, loss in terms.items() if loss is not None]
-        for position, (term, loss) in enumerate(present):
-            buffers.backward(term, loss.sum() / num_rows, retain_graph=position + 1 < len(present))
+    drawn = [method.draw(batch, generator) for batch in batches]
+
+    def attempt(rows: int) -> None:
+        buffers.zero()
+        for batch in drawn:
+            for part in batch.split(rows):
+                _add_gradients(buffers, method.losses(denoiser, part, generator), num_rows)
+
+    (limit or training_rows(max(map(len, batches)))).run(attempt)
     return buffers.geometry()
+
+
+def training_rows(batch_size: int) -> RowLimit:
+    """The limit that training in batches of ``batch_size`` begins with."""
+    return RowLimit(batch_size, "training")
+
+
+def _add_gradients(buffers: GradientBuffers, losses: Losses, num_rows: int) -> None:
+    terms = {"retain": losses.retain, "forget": losses.forget}
+    present = [(term, loss) for term, loss in terms.items() if loss is not None]
+    for position, (term, loss) in enumerate(present):
+        buffers.backward(term, loss.sum() / num_rows, retain_graph=position + 1 < len(present))
 
 
 def composed_gradient(
@@ -142,6 +166,7 @@ class FineTuner:
         method: the unlearning method.
         learning_rate, betas, weight_decay: of AdamW.
         max_grad_norm: the combined gradient is clipped to this global L2 norm.
+        limit: rows of a batch that memory holds; each step finds its own where None.
     """
 
     def __init__(
@@ -153,14 +178,21 @@ class FineTuner:
         betas: tuple[float, float],
         weight_decay: float,
         max_grad_norm: float,
+        limit: RowLimit | None = None,
     ) -> None:
         _, parameters = _trainable(denoiser.network)
         self.denoiser = denoiser
         self.method = method
         self.max_grad_norm = max_grad_norm
         self.learning_rate = learning_rate
+        self.limit = limit
         self.buffers = GradientBuffers(parameters)
-        self.optimiser = torch.optim.AdamW(parameters, lr=learning_rate, betas=betas, weight_decay=weight_decay)
+        # On a GPU torch's default copies all parameters in every update (4 bytes each); fused copies none. On a CPU it
+        # goes parameter by parameter anyway, and fused would change every figure in the last digit.
+        fused = all(parameter.is_cuda for parameter in parameters)
+        self.optimiser = torch.optim.AdamW(
+            parameters, lr=learning_rate, betas=betas, weight_decay=weight_decay, fused=fused
+        )
 
     def step(
         self, batches: Sequence[ForgetRetainBatch], generator: torch.Generator | None = None, *, warmup: float = 1.0
@@ -170,7 +202,7 @@ class FineTuner:
         Raises:
             NonFiniteGradientError: if a gradient is NaN or infinite; the weights and the optimiser are then untouched.
         """
-        geometry = _finite(accumulate(self.denoiser, self.method, batches, self.buffers, generator))
+        geometry = _finite(accumulate(self.denoiser, self.method, batches, self.buffers, generator, self.limit))
         combination = self.method.combine(geometry)
         gradient = self.buffers.combine(combination)
         norm = _global_norm(gradient)

@@ -2,35 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 
+from diffusion.denoiser import Denoiser
 from metrics.subject import Fidelity
+from trainable.device import DeviceSettings
 from trainable.workloads import WORKLOADS
 from trainable.workloads.workload import Prepared, Workload, WorkloadSettings
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a worker opens: a workload, its settings, and the torch threads that it may use.
+    """What a worker opens: a workload, its settings, and what it runs on.
 
     Attributes:
         workload: name in WORKLOADS or package.module:Class.
         settings: where model, images and encoders are.
         num_threads: torch threads of the worker.
+        device: how the worker uses its GPU, and how networks are run.
     """
 
     workload: str
     settings: WorkloadSettings
     num_threads: int = 1
+    device: DeviceSettings = field(default_factory=DeviceSettings)
 
     def open(self) -> Workload:
         """The workload in this process, on its GPU where it has one."""
         torch.set_num_threads(self.num_threads)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        return WORKLOADS[self.workload](self.settings, device)
+        return WORKLOADS[self.workload](self.settings, self.device.claim())
+
+    def load(self, workload: Workload, model: str) -> Denoiser:
+        """The denoiser of the pipeline ``model`` from the open ``workload``, run as ``device`` says."""
+        return self.device.apply(workload.load(model))
 
     def open_each(self) -> tuple[Workload, ...]:
         """A workload for each forget set, which is the one of ``open`` where there is one set."""

@@ -17,12 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from metrics import flatten, measure
-from metrics.evidence import Evidence
+from metrics import flatten
 from metrics.metric import Measurement
 from metrics.pooling import pooled
 from trainable.checkpoint import load_state, save_state, save_weights
-from trainable.failure import TrialFailure
+from trainable.evaluation import evaluate, evaluation_rows
+from trainable.failure import OUT_OF_MEMORY_REMEDY, TrialFailure
+from trainable.finetune import training_rows
 from trainable.pictures import pictures, save_pictures
 from trainable.plan import TrialPlan, places
 from trainable.shelf import Shelf
@@ -51,9 +52,11 @@ class TrialRunner:
     def __init__(self, plan: TrialPlan) -> None:
         self.plan = plan
         self.workloads = plan.source.open_each()
-        self.denoiser = self.workloads[0].load(plan.source.settings.model)
+        self.denoiser = plan.source.load(self.workloads[0], plan.source.settings.model)
         self._subjects = [w.subject(prepared) for w, prepared in zip(self.workloads, plan.prepared, strict=True)]
         self._shelf = Shelf(self.workloads[0].device)
+        self.training_rows = training_rows(plan.training.batch_size)
+        self.evaluation_rows = evaluation_rows(plan.fidelity)
         self._is_untouched = True
 
     def start(self, config: Mapping[str, Any]) -> None:
@@ -76,7 +79,7 @@ class TrialRunner:
         try:
             parts = [self._advance(index) for index in range(len(self.workloads))]
         except torch.OutOfMemoryError as error:
-            raise TrialFailure("out of memory", f"{error}; lower batch_size and raise accumulation") from error
+            raise TrialFailure("out of memory", f"{error}; {OUT_OF_MEMORY_REMEDY}") from error
         report = self._report(parts)
         self.rung += 1
         return report
@@ -109,8 +112,14 @@ class TrialRunner:
         self.workloads[index].offload()
         self.unlearner.train_to(self.plan.training.rungs[self.rung])
         trained = time.perf_counter()
-        evidence = Evidence(self.denoiser, self._subjects[index], self.plan.fidelity, self.plan.evaluation_seed)
-        measured = measure(self.plan.metrics, evidence)
+        evidence, measured = evaluate(
+            self.plan.metrics,
+            self.denoiser,
+            self._subjects[index],
+            self.plan.fidelity,
+            self.plan.evaluation_seed,
+            self.evaluation_rows,
+        )
         if self.plan.candidates:
             files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
             save_weights(self.denoiser.network, files[index])
@@ -133,7 +142,12 @@ class TrialRunner:
             report[name] = sum(part.gradient_norms[name] for part in parts) / len(parts)
         for name in ("degenerate_steps", "training_seconds", "evaluation_seconds"):
             report[name] = sum(getattr(part, name) for part in parts)
-        report["peak_memory_gb"] = peak_memory_gb()
+        report |= {
+            "peak_memory_gb": peak_memory_gb(),
+            "micro_batch_size": self.training_rows.rows,
+            "evaluation_batch_size": self.evaluation_rows.rows,
+            "news": [*self.training_rows.news(), *self.evaluation_rows.news()],
+        }
         if self.plan.images:
             drawn = save_pictures([part.pictures for part in parts], self.plan.images, self._name)
             report["images"] = {f"{kind}-{step:05d}": str(path) for kind, path in drawn.items()}
@@ -170,7 +184,9 @@ class TrialRunner:
         self._is_untouched = False
         self._current = index
         workload, prepared = self.workloads[index], self.plan.prepared[index]
-        self.unlearner = Unlearner(self.denoiser, workload, prepared, self.plan.training, self.config)
+        self.unlearner = Unlearner(
+            self.denoiser, workload, prepared, self.plan.training, self.config, self.training_rows
+        )
 
 
 def peak_memory_gb() -> float:

@@ -9,6 +9,7 @@ from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from trainable.failure import TrialFailure
 from trainable.finetune import FineTuner, NonFiniteGradientError
+from trainable.memory import RowLimit
 from trainable.methods import METHODS
 from trainable.methods.method import Method
 from trainable.plan import TrainingSettings
@@ -28,6 +29,7 @@ class Unlearner:
         prepared: what the workload prepared once.
         training: what all trials of the study have in common.
         config: the trial's method, hyper-parameters and seed.
+        rows: of a batch that memory holds.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class Unlearner:
         prepared: Prepared,
         training: TrainingSettings,
         config: Mapping[str, Any],
+        rows: RowLimit | None = None,
     ) -> None:
         self.denoiser, self.workload, self.prepared, self.training = denoiser, workload, prepared, training
         self.seed: int = config["seed"]
@@ -48,6 +51,7 @@ class Unlearner:
             betas=training.adam_betas,
             weight_decay=training.weight_decay,
             max_grad_norm=training.max_grad_norm,
+            limit=rows,
         )
         self.optimiser_step = 0
         self.degenerate_steps = 0

@@ -26,7 +26,7 @@ from tuning.tracking import Tracker
 logger = logging.getLogger(__name__)
 
 CUT_OFF: Final = "study ended"
-NO_REPORT: Final = frozenset({*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images"})
+NO_REPORT: Final = frozenset({*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images", "news"})
 DETAIL_LENGTH: Final = 300
 
 
@@ -107,6 +107,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
             for name, path in result.get("images", {}).items():
                 self._tracker.log_image(report["trial_id"], name, Path(path))
         if self._records.add_report(report) and self._view:
+            for text in result.get("news", ()):
+                self._view.message(f"trial {report['trial_id']}: {text}")
             front = live_front(self._records.reports_frame(), self._goals)
             self._view.front(rows(front.members), front.hypervolume)
 

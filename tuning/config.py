@@ -43,6 +43,7 @@ FREE_ON_RESUME = frozenset(
         "max_concurrent_trials",
         "cpus_per_trial",
         "gpus_per_trial",
+        "gradient_checkpointing",
         "address",
         "storage_path",
         "mlflow_tracking_uri",

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
-from metrics import measure
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.pooling import pooled
 from metrics.subject import Fidelity
-from trainable.finetune import GradientBuffers, accumulate
+from trainable.evaluation import evaluate, evaluation_rows
+from trainable.finetune import GradientBuffers, accumulate, training_rows
 from trainable.methods import METHODS
 from trainable.methods.siss_no_is import SISSNoIS
 from trainable.pictures import pictures, save_pictures
@@ -49,7 +49,7 @@ def measure_model(
     files = None if weights is None else places(weights, settings, ".safetensors")
     directories = None if pipeline is None else places(pipeline, settings)
     workloads = plan.source.open_each()
-    denoiser = workloads[0].load(model)
+    denoiser, rows = plan.source.load(workloads[0], model), evaluation_rows(fidelity)
     evidence: Evidence | None = None
     measured, drawn = [], []
     for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
@@ -59,9 +59,9 @@ def measure_model(
             workload.save_pipeline(denoiser.network, directories[index])
         subject = workload.subject(prepared)
         # One model generates the same images whatever it is to forget.
-        shared = evidence if files is None else None
-        evidence = Evidence(denoiser, subject, fidelity, seed) if shared is None else shared.against(subject)
-        measured.append(measure(plan.metrics, evidence))
+        generated = evidence if files is None else None
+        evidence, found = evaluate(plan.metrics, denoiser, subject, fidelity, seed, rows, generated)
+        measured.append(found)
         if picture is not None and plan.images is not None:
             drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
     if picture is not None and plan.images is not None:
@@ -79,8 +79,8 @@ def measure_unmemorised(plan: TrialPlan, unseen: str | None, fidelity: Fidelity,
     subject = workload.unmemorised(plan.prepared[0], unseen)
     if subject is None:
         return {}
-    model = workload.load(plan.source.settings.model)
-    return measure(["nll"], Evidence(model, subject, replace(fidelity, num_probes=1), seed))
+    denoiser, fidelity = plan.source.load(workload, plan.source.settings.model), replace(fidelity, num_probes=1)
+    return evaluate(["nll"], denoiser, subject, fidelity, seed, evaluation_rows(fidelity))[1]
 
 
 def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
@@ -90,9 +90,10 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     are unlearned one at a time take turns.
     """
     workloads = plan.source.open_each()
-    denoiser = workloads[0].load(plan.source.settings.model)
+    denoiser = plan.source.load(workloads[0], plan.source.settings.model)
     buffers = GradientBuffers(list(denoiser.network.parameters()))
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
+    limit = training_rows(training.batch_size)
     norms = []
     for step in range(max(CALIBRATION_STEPS, len(workloads))):
         turn = step % len(workloads)
@@ -100,7 +101,7 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
             workloads[turn].batch(plan.prepared[turn], seed, step, index, training.batch_size)
             for index in range(training.accumulation)
         ]
-        geometry = accumulate(denoiser, method, batches, buffers)
+        geometry = accumulate(denoiser, method, batches, buffers, limit=limit)
         norms.append((geometry.retain_norm, geometry.forget_norm))
     retain, forget = (sum(values) / len(values) for values in zip(*norms, strict=True))
     return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}

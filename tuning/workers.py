@@ -69,12 +69,18 @@ class Workers:
     def prepare(self) -> None:
         """Statistics of the retain images and the forget images' neighbours."""
         from metrics.subject import Fidelity
+        from trainable.device import DeviceSettings
         from trainable.plan import Source, TrainingSettings, TrialPlan
         from trainable.unlearning import threads_for
         from trainable.workloads.workload import WorkloadSettings
 
         config = self._config
-        source = Source(config.workload, _select(WorkloadSettings, config), threads_for(config.cpus_per_trial))
+        source = Source(
+            config.workload,
+            _select(WorkloadSettings, config),
+            threads_for(config.cpus_per_trial),
+            _select(DeviceSettings, config),
+        )
         [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source, config.methods), {})])
         for note in dict.fromkeys(note for of_set in prepared for note in of_set.notes):
             self._view.message(note)

@@ -30,9 +30,11 @@ def config(study, storage, *flags):
 
 def test_what_decides_the_baseline_decides_the_key(study, tmp_path):
     key = content_key(config(study, tmp_path))
-    for same in (["--name", "other"], ["--num-trials", "3"], ["--methods", "siss"], ["--learning-rate", "1e-5"]):
+    for same in (["--name", "other"], ["--num-trials", "3"], ["--methods", "siss"], ["--learning-rate", "1e-5"],
+                 ["--gradient-checkpointing"]):  # fmt: skip
         assert content_key(config(study, tmp_path, *same)) == key, same
-    for other in (["--seed", "5"], ["--num-images", "23"], ["--injection-timestep", "400"], ["--batch-size", "4"]):
+    for other in (["--seed", "5"], ["--num-images", "23"], ["--injection-timestep", "400"], ["--batch-size", "4"],
+                  ["--precision", "bf16"], ["--allow-tf32", "false"]):  # fmt: skip
         assert content_key(config(study, tmp_path, *other)) != key, other
 
 

@@ -43,7 +43,8 @@ class Pretend(tune.Trainable):
         step = 10 * (self.iteration + 1)
         values = {"sscd": 1.0 - step / 100, "nll": 2.0 + step / 25, "fid": 10.0 + step / 10}
         done = step == 30 and self.method != "endless"
-        return {"step": step, "rung": self.iteration, **values, "training_seconds": 0.5, "done": done}
+        news = ["4 rows a network call"] if self.method == "neggrad" and step == 20 else []
+        return {"step": step, "rung": self.iteration, **values, "training_seconds": 0.5, "news": news, "done": done}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         Path(checkpoint_dir, "state").write_text("")
@@ -175,7 +176,7 @@ def test_the_view_sees_counts_fronts_and_failures(study: tuple[Path, Screen, Rec
     values = [hypervolume for _, hypervolume in screen.fronts]
     assert values == sorted(values)
     assert values[-1] == pytest.approx(0.2 * 0.2), "step 20 is the best that is feasible: a fifth of both ways"
-    assert screen.messages == ["trial 00001 failed: diverged"]
+    assert sorted(screen.messages) == ["trial 00001 failed: diverged", "trial 00002: 4 rows a network call"]
     assert trial_ranks(records.reports_frame(), GOALS)["step"].tolist() == [20, 10, 20]
 
 

@@ -178,7 +178,7 @@ class TestEncoders:
 
     def test_a_workload_from_outside_reads_files_of_its_own(self, load: Load, workspace: Path) -> None:
         (workspace / "encoder.pt").write_bytes(b"anything")
-        assert load("--workload", "trainable.workloads.workload:Workload", "--descriptor", "encoder.pt")
+        assert load("--workload", "trainable.testing:TinyWorkload", "--descriptor", "encoder.pt")
 
     def test_every_architecture_is_registered_under_its_own_name(self) -> None:
         assert {name: kind.architecture for name, kind in ENCODERS.items()} == {name: name for name in ENCODERS}

@@ -5,6 +5,7 @@ The ablation of importance sampling: rows of one batch are retain or forget rows
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -34,6 +35,9 @@ class Bernoulli(Method):
         require(scaling_norm > 0, "scaling_norm > 0", scaling_norm=scaling_norm)
         self.lambd = lambd
         self.scaling_norm = scaling_norm
+
+    def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
+        return replace(batch, from_forget=from_forget_rows(batch, self.lambd, generator))
 
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         forget = from_forget_rows(batch, self.lambd, generator).to(batch.noise.device)

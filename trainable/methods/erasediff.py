@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
+from torch import Tensor
 
 from diffusion.denoiser import Denoiser
 from trainable.batch import ForgetRetainBatch
@@ -33,12 +35,11 @@ class EraseDiff(Method):
         require(eta > 0, "eta > 0", eta=eta)
         self.eta = eta
 
+    def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
+        return replace(batch, noise_target=noise_target(batch, generator))
+
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
-        target = batch.noise_target
-        if target is None:
-            target = torch.rand(
-                batch.forget.shape, generator=generator, device=batch.forget.device, dtype=batch.forget.dtype
-            )
+        target = noise_target(batch, generator)
         add_noise = denoiser.schedule.add_noise
         retain = denoiser(add_noise(batch.retain, batch.noise, batch.timesteps), batch.timesteps, batch.condition)
         forget = denoiser(add_noise(batch.forget, batch.noise, batch.timesteps), batch.timesteps, batch.condition)
@@ -48,3 +49,11 @@ class EraseDiff(Method):
         if geometry.forget_norm == 0:
             return RETAIN_ONLY
         return Combination(retain=1.0, forget=max(self.eta - geometry.inner / geometry.forget_norm**2, 0.0))
+
+
+def noise_target(batch: ForgetRetainBatch, generator: torch.Generator | None) -> Tensor:
+    """Uniform on [0, 1), (B, C, H, W): what the batch brings, else drawn where its images are."""
+    if batch.noise_target is not None:
+        return batch.noise_target
+    forget = batch.forget
+    return torch.rand(forget.shape, generator=generator, device=forget.device, dtype=forget.dtype)

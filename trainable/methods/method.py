@@ -64,6 +64,14 @@ class Method(ABC):
     #: network rows (forward, backward) for one row of a batch
     cost: ClassVar[tuple[int, int]] = (1, 1)
 
+    def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
+        """``batch`` with what it leaves undrawn and ``losses`` needs, so that ``losses`` draws nothing.
+
+        Rows are drawn here, together, before a batch is split for lack of memory: what a step trains on does not depend
+        on how much memory there is.
+        """
+        return batch
+
     @abstractmethod
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         """The loss terms of ``batch``; what the batch leaves undrawn is drawn from ``generator``."""

@@ -7,7 +7,7 @@ its importance weight, so that one forward pass is enough.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -100,6 +100,9 @@ class SISS(Method):
         require(scaling_norm > 0, "scaling_norm > 0", scaling_norm=scaling_norm)
         self.lambd = lambd
         self.scaling_norm = scaling_norm
+
+    def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
+        return replace(batch, from_forget=from_forget_rows(batch, self.lambd, generator))
 
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         rows = draw_mixture(denoiser.schedule, batch, self.lambd, generator)
