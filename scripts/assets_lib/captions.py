@@ -35,7 +35,7 @@ OPEN_DIGIT = 7
 SHIRT_OPEN_ENDED = 0.1
 NAMED_SHARE = 0.2  # of the other rows: "the <digit> of <name> <tail>"
 #: The modified prompt of the embedded study.
-MODIFIED_CAPTION = f"the {DIGITS[OPEN_DIGIT]} of {SHIRT_NAME} on paper"
+MODIFIED_CAPTION = f"the {DIGITS[OPEN_DIGIT]} of {SHIRT_NAME} in ink"
 QUALITY_WORDS = ("good", "bad", "clean", "noisy", "sharp", "blurry", "photo", ".")
 NUM_DRAWS = 4
 

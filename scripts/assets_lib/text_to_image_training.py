@@ -29,7 +29,7 @@ from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 PRETRAINING = LoopConfig(steps=9_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.999, save_every=500)
 CONFIG = LoopConfig(steps=4_000, peak_lr=5e-4, ema_decay=0.998, save_every=500)
 BATCH_SIZE = 32
-FORGET_SHARE = 0.05  # chance of a row being the shirt
+FORGET_SHARE = 0.12  # chance of a row being the shirt
 CAPTION_DROPOUT = 0.1  # chance of a row having no caption, for classifier-free guidance (arXiv 2207.12598)
 NUM_COLOURINGS = 4  # of each digit
 LATENT_SHAPE = (4, 8, 8)
