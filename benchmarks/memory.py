@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
-from torch import Tensor
+from torch import Tensor, nn
 from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -90,7 +90,7 @@ def held_bytes(network: UNet2DModel, name: str) -> float:
     for _ in range(2):
         tuner.step([batch])
     del batch
-    held = sum(size for address, size in _alive().items() if address not in before)
+    held = sum(size for storage, size in _alive().items() if storage not in before)
     return float(held / num_parameters)
 
 
@@ -129,10 +129,10 @@ class AllocatedPeak(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _alive() -> dict[int, int]:
-    """Address → bytes of the memory of every tensor, each once however many share it."""
+    """Storage → bytes of every tensor, each storage once however many share it; traces of torch.compile are none."""
     gc.collect()
-    tensors = [found for found in gc.get_objects() if issubclass(type(found), Tensor)]
-    return {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
+    storages = [found.untyped_storage() for found in gc.get_objects() if type(found) in (Tensor, nn.Parameter)]
+    return {storage._cdata: storage.nbytes() for storage in storages}
 
 
 def _tuner(network: UNet2DModel, name: str) -> FineTuner:
