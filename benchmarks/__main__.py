@@ -9,10 +9,15 @@ from collections.abc import Callable, Mapping, Sequence
 from rich.console import Console
 
 from analysis.load import StudyError
-from benchmarks import likelihood, steps, study
+from benchmarks import likelihood, memory, steps, study
 from benchmarks.table import Result, show
 
-BENCHMARKS: Mapping[str, Callable[[], Result]] = {"steps": steps.run, "likelihood": likelihood.run, "study": study.run}
+BENCHMARKS: Mapping[str, Callable[[], Result]] = {
+    "steps": steps.run,
+    "memory": memory.run,
+    "likelihood": likelihood.run,
+    "study": study.run,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

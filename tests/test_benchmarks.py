@@ -13,7 +13,7 @@ from rich.console import Console
 from torch import nn
 
 from analysis.load import StudyError
-from benchmarks import likelihood, steps, study
+from benchmarks import likelihood, memory, steps, study
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.embedded import Embedded, draw_batch, one_thread
 from benchmarks.table import show
@@ -62,6 +62,30 @@ def test_benchmarks_leave_the_model_as_it_was(embedded):
     assert error < 1e-5
     assert all(torch.equal(before[name], value) for name, value in embedded.denoiser.network.state_dict().items())
     assert torch.get_num_threads() == threads
+
+
+@pytest.mark.parametrize(("name", "expected"), [("siss_no_is", 20), ("naive_deletion", 16)])
+def test_a_trial_holds_what_it_must_between_steps(name, expected):
+    with one_thread():
+        held = memory.held_bytes(memory.celeba_network(), name)
+    assert memory.expected_bytes(name) == expected
+    assert expected <= held <= 1.05 * expected
+
+
+def test_a_fused_update_copies_no_parameters_and_gives_the_same():
+    network = memory.celeba_network()
+    with one_thread():
+        assert memory.update_bytes(network, fused=True) < 0.1
+        assert memory.update_bytes(network, foreach=True) == pytest.approx(4, rel=0.05)
+    updated = []
+    for fused in (True, False):
+        weight = torch.linspace(-1, 1, 1000).requires_grad_()
+        optimiser = torch.optim.AdamW([weight], lr=1e-3, weight_decay=1e-2, fused=fused)
+        for step in range(5):
+            weight.grad = torch.randn(1000, generator=stream(0, "update", step))
+            optimiser.step()
+        updated.append(weight.detach())
+    torch.testing.assert_close(*updated, rtol=1e-6, atol=1e-7)
 
 
 class GaussianNetwork(nn.Module):
@@ -141,7 +165,7 @@ def test_without_a_study_the_remedy_is_given_and_the_status_tells(tmp_path, monk
 
 
 def test_a_name_must_be_a_benchmark():
-    assert set(BENCHMARKS) == {"steps", "likelihood", "study"}
+    assert set(BENCHMARKS) == {"steps", "memory", "likelihood", "study"}
     with pytest.raises(SystemExit):
         main(["--only", "speed"])
 
