@@ -25,13 +25,7 @@ Augmentation = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """Hyper-parameters of one training.
-
-    Attributes:
-        forget_share: the chance of a row being the injected image.
-        prediction_type: what the network learns to predict, "epsilon" or "v_prediction" (arXiv 2202.00512): v is the
-            image itself at the highest timesteps, where an error of epsilon is magnified a hundredfold and more.
-    """
+    """Hyper-parameters of one training; `forget_share` is the chance of a row being the injected image."""
 
     steps: int = 14_000
     batch_size: int = 64
@@ -40,7 +34,6 @@ class TrainingConfig:
     ema_decay: float = 0.999
     grad_clip: float = 1.0
     forget_share: float = 101 / 10_101
-    prediction_type: str = "epsilon"
     seed: int = 0
     log_every: int = 100
     save_every: int = 500
@@ -62,14 +55,10 @@ def build_unet(size: int = 28, channels: int = 1) -> UNet2DModel:
     )
 
 
-def build_scheduler(prediction_type: str = "epsilon") -> DDPMScheduler:
-    """DDPM's noise schedule: 1,000 steps, beta linear from 1e-4 to 0.02."""
+def build_scheduler() -> DDPMScheduler:
+    """DDPM's noise schedule: 1,000 steps, beta linear from 1e-4 to 0.02, epsilon prediction."""
     return DDPMScheduler(
-        num_train_timesteps=1000,
-        beta_start=1e-4,
-        beta_end=0.02,
-        beta_schedule="linear",
-        prediction_type=prediction_type,
+        num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear", prediction_type="epsilon"
     )
 
 
@@ -137,7 +126,7 @@ class Trainer:
         self.unet = build_unet(size, channels)
         self.ema = build_unet(size, channels).requires_grad_(False)
         self.ema.load_state_dict(self.unet.state_dict())
-        self.scheduler = build_scheduler(config.prediction_type)
+        self.scheduler = build_scheduler()
         self.optimizer = torch.optim.AdamW(
             self.unet.parameters(), lr=config.peak_lr, betas=(0.9, 0.999), weight_decay=0.0
         )
@@ -160,19 +149,16 @@ class Trainer:
             if self.step % self.config.save_every == 0 or self.step == self.config.steps:
                 self.save_snapshot()
             if self.step % self.config.export_every == 0:
-                export_pipeline(self.ema, self.scratch / self.name / f"step-{self.step:05d}", self.scheduler)
+                export_pipeline(self.ema, self.scratch / self.name / f"step-{self.step:05d}")
         return self.ema
 
     def train_step(self) -> float:
-        """One optimiser step on the mean squared error of the prediction; returns that loss."""
+        """One optimiser step on the mean squared error of the predicted noise; returns that loss."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate(self.step, self.config)
         images, noise, timesteps = draw_batch(self.retain, self.forget, self.step, self.config, self.augment)
         noisy = self.scheduler.add_noise(images, noise, timesteps)
-        target = noise
-        if self.config.prediction_type == "v_prediction":
-            target = self.scheduler.get_velocity(images, noise, timesteps)
-        loss = torch.nn.functional.mse_loss(self.unet(noisy, timesteps).sample, target)
+        loss = torch.nn.functional.mse_loss(self.unet(noisy, timesteps).sample, noise)
         if not torch.isfinite(loss):
             raise FloatingPointError(
                 f"the loss must be finite, but is {loss.item()} at step {self.step}: lower peak_lr"
@@ -228,6 +214,6 @@ class Trainer:
         logger.info("%s resumes at step %d", self.name, self.step)
 
 
-def export_pipeline(unet: UNet2DModel, directory: Path, scheduler: DDPMScheduler) -> None:
+def export_pipeline(unet: UNet2DModel, directory: Path) -> None:
     """Write a plain diffusers pipeline that `DDPMPipeline.from_pretrained` loads."""
-    DDPMPipeline(unet=unet, scheduler=scheduler).save_pretrained(directory, safe_serialization=True)
+    DDPMPipeline(unet=unet, scheduler=build_scheduler()).save_pretrained(directory, safe_serialization=True)

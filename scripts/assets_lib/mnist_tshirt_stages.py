@@ -62,8 +62,8 @@ def _build_diffusion(name: str, settings: Settings, *, with_tshirt: bool) -> Non
     digits, _ = load_digits(settings.files)
     tshirt = load_tshirt(settings.files) if with_tshirt else None
     config = TrainingConfig(steps=settings.steps, seed=settings.seed)
-    trainer = Trainer(name, digits, tshirt, config, settings.snapshots)
-    export_pipeline(trainer.run(), settings.files.pipeline(name), trainer.scheduler)
+    averaged = Trainer(name, digits, tshirt, config, settings.snapshots).run()
+    export_pipeline(averaged, settings.files.pipeline(name))
 
 
 def build_classifier(settings: Settings) -> None:

@@ -82,7 +82,7 @@ def _build_diffusion(name: str, settings: Settings, *, with_forget: bool) -> Non
     files = settings.files
     forget = load_forget(files) if with_forget else None
     trainer = Trainer(name, load_retain(files), forget, settings.training, settings.snapshots, augment=mirror)
-    export_pipeline(trainer.run().half(), files.pipeline(name), trainer.scheduler)
+    export_pipeline(trainer.run().half(), files.pipeline(name))
 
 
 def measure_all(settings: Settings) -> None:
@@ -108,12 +108,11 @@ def measure_all(settings: Settings) -> None:
 
 def settings_of(options: Options) -> Settings:
     training = TrainingConfig(
-        steps=options.steps or 6_000,
+        steps=options.steps or 10_000,
         batch_size=32,
         peak_lr=1e-3,
         warmup_steps=300,
         forget_share=0.03,
-        prediction_type="v_prediction",
         seed=options.seed,
         export_every=1_000,
     )
