@@ -2,7 +2,8 @@
 
 All randomness is in the noise that the caller hands over: equal noise gives equal images, which pairs models with each
 other. A denoising after an injection draws nothing, so that the injected noise is never used twice. The predicted image
-is not clipped on the way: on the embedded models, untouched and unlearned, that changes FID by less than its error.
+is kept in range on the way where the pipeline's scheduler has ``thresholding`` on. ``clip_sample`` alone does not clip:
+on the embedded digits, untouched and unlearned, that changes FID by less than its error.
 """
 
 from __future__ import annotations
@@ -73,7 +74,12 @@ def _scheduler(schedule: NoiseSchedule, timesteps: list[int]) -> DPMSolverMultis
     alpha_bar = schedule.alphas_cumprod.cpu().numpy()
     betas = 1 - alpha_bar / np.concatenate([[1.0], alpha_bar[:-1]])
     scheduler = DPMSolverMultistepScheduler(
-        num_train_timesteps=schedule.num_timesteps, trained_betas=betas, algorithm_type="dpmsolver++", solver_order=2
+        num_train_timesteps=schedule.num_timesteps,
+        trained_betas=betas,
+        algorithm_type="dpmsolver++",
+        solver_order=2,
+        thresholding=bool(schedule.thresholding),
+        **schedule.thresholding,
     )
     scheduler.set_timesteps(timesteps=timesteps)
     return scheduler

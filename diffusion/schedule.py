@@ -5,6 +5,8 @@ Source: DDPM (arXiv 2006.11239), equation 4.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -16,12 +18,15 @@ class NoiseSchedule:
 
     Args:
         alphas_cumprod: alpha_bar_t, shape (T,), strictly decreasing, inside (0, 1).
+        thresholding: settings of dynamic thresholding (arXiv 2205.11487, section 2.3), by which samplers keep predicted
+            images in range: ``dynamic_thresholding_ratio`` and ``sample_max_value``, as diffusers has them; empty where
+            the model is sampled without.
 
     Raises:
         ValueError: if alphas_cumprod is not one-dimensional, leaves (0, 1) or does not decrease strictly.
     """
 
-    def __init__(self, alphas_cumprod: Tensor) -> None:
+    def __init__(self, alphas_cumprod: Tensor, thresholding: Mapping[str, float] = MappingProxyType({})) -> None:
         values = torch.as_tensor(alphas_cumprod).detach().to("cpu", torch.float64)
         if values.ndim != 1 or len(values) < 2:
             raise ValueError(
@@ -39,11 +44,14 @@ class NoiseSchedule:
                 f"but it does not at timestep {int((values[1:] >= values[:-1]).nonzero()[0]) + 1}; check the scheduler"
             )
         self.alphas_cumprod = values
+        self.thresholding = dict(thresholding)
 
     @classmethod
     def from_scheduler(cls, scheduler: Any) -> NoiseSchedule:
-        """The schedule of a diffusers scheduler."""
-        return cls(scheduler.alphas_cumprod)
+        """The schedule of a diffusers scheduler, with its thresholding if it has that switched on."""
+        config = getattr(scheduler, "config", {})
+        names = ("dynamic_thresholding_ratio", "sample_max_value")
+        return cls(scheduler.alphas_cumprod, {name: config[name] for name in names if config.get("thresholding")})
 
     @property
     def num_timesteps(self) -> int:

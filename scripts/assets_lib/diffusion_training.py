@@ -55,10 +55,20 @@ def build_unet(size: int = 28, channels: int = 1) -> UNet2DModel:
     )
 
 
-def build_scheduler() -> DDPMScheduler:
-    """DDPM's noise schedule: 1,000 steps, beta linear from 1e-4 to 0.02, epsilon prediction."""
+def build_scheduler(*, thresholding: bool = False) -> DDPMScheduler:
+    """DDPM's noise schedule: 1,000 steps, beta linear from 1e-4 to 0.02, epsilon prediction.
+
+    Args:
+        thresholding: whether samplers are to keep predicted images in [-1, 1]. At the highest timesteps an error of
+            epsilon is magnified a hundredfold and more.
+    """
     return DDPMScheduler(
-        num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule="linear", prediction_type="epsilon"
+        num_train_timesteps=1000,
+        beta_start=1e-4,
+        beta_end=0.02,
+        beta_schedule="linear",
+        prediction_type="epsilon",
+        thresholding=thresholding,
     )
 
 
@@ -214,6 +224,7 @@ class Trainer:
         logger.info("%s resumes at step %d", self.name, self.step)
 
 
-def export_pipeline(unet: UNet2DModel, directory: Path) -> None:
+def export_pipeline(unet: UNet2DModel, directory: Path, scheduler: DDPMScheduler | None = None) -> None:
     """Write a plain diffusers pipeline that `DDPMPipeline.from_pretrained` loads."""
-    DDPMPipeline(unet=unet, scheduler=build_scheduler()).save_pretrained(directory, safe_serialization=True)
+    pipeline = DDPMPipeline(unet=unet, scheduler=scheduler or build_scheduler())
+    pipeline.save_pretrained(directory, safe_serialization=True)

@@ -1,7 +1,4 @@
-"""What the embedded photograph models and encoders are worth, measured by the evidence and metrics of a study.
-
-Every model is measured on the same noise, so that their differences are paired.
-"""
+"""What the embedded photograph model and encoders are worth, measured by the evidence and metrics of a study."""
 
 from __future__ import annotations
 
@@ -63,7 +60,7 @@ class PhotographEncoderQuality:
 def open_workload(files: PhotographFiles) -> UnconditionalWorkload:
     """The workload of the study, with the embedded files."""
     settings = WorkloadSettings(
-        model=str(files.pipeline("base")),
+        model=str(files.base),
         retain=str(files.retain),
         forget=(str(files.forget),),
         descriptor=str(files.descriptor),
@@ -74,9 +71,9 @@ def open_workload(files: PhotographFiles) -> UnconditionalWorkload:
 
 
 def measure_photographs(
-    workload: UnconditionalWorkload, model: str, unseen: Tensor, num_samples: int
+    workload: UnconditionalWorkload, unseen: Tensor, num_samples: int
 ) -> tuple[MeasuredPhotographs, Tensor]:
-    """All figures of the pipeline `model`, and the samples they were taken on."""
+    """All figures of the model, and the samples they were taken on."""
     fidelity = Fidelity(
         num_images=num_samples,
         num_sampling_steps=20,
@@ -89,7 +86,7 @@ def measure_photographs(
         batch_size=128,
     )
     subject = workload.subject(workload.prepare())
-    evidence = Evidence(workload.load(model), subject, fidelity, SEED)
+    evidence = Evidence(workload.load(workload.settings.model), subject, fidelity, SEED)
     metrics = measure(METRICS, evidence)
     injections = {}
     for timestep in INJECTION_TIMESTEPS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 from diffusers import UNet2DModel
@@ -29,13 +28,12 @@ ROWS = {
 
 def write_photographs_readme(
     root: Path,
-    models: dict[str, MeasuredPhotographs],
+    measured: MeasuredPhotographs,
     encoders: PhotographEncoderQuality,
     unet: UNet2DModel,
     config: TrainingConfig,
 ) -> None:
-    """Write README.md under `root`; the table of files lists what lies there now. `models`: "base", "retrained"."""
-    base, retrained = models["base"], models["retrained"]
+    """Write README.md under `root`; the table of files lists what lies there now."""
     path = root / "README.md"
     path.unlink(missing_ok=True)  # it does not list itself
     text = TEMPLATE.read_text(encoding="utf-8").format(
@@ -43,40 +41,33 @@ def write_photographs_readme(
         parameters=unet.num_parameters(),
         config=config,
         forget_percent=f"{config.forget_share:.0%}",
-        num_samples=base.metrics["fid"].num_samples,
-        quality=quality_table(base, retrained),
-        injection=injection_table(base, retrained),
+        num_samples=measured.metrics["fid"].num_samples,
+        quality=quality_table(measured),
+        injection=injection_table(measured),
         encoders=encoder_table(encoders),
     )
     path.write_text(text, encoding="utf-8")
 
 
-def quality_table(base: MeasuredPhotographs, retrained: MeasuredPhotographs) -> str:
-    """One row per figure: both models, and their difference in standard errors of independent means."""
-    rows = ["| | base | retrained | difference in standard errors |", "|---|---|---|---:|"]
-    for name, metric in ROWS.items():
-        rows.append(_row(name, base.metrics[metric], retrained.metrics[metric]))
-    for name in base.likelihoods:
-        columns = " | ".join(str(model.likelihoods[name]) for model in (base, retrained))
-        rows.append(f"| NLL of 21 {name}, bits/dim, standard error over images | {columns} | |")
-    total = base.metrics["fid"].num_samples
-    copies = " | ".join(_share(model.copies, total) for model in (base, retrained))
-    spoiled = " | ".join(_share(model.spoiled, total) for model in (base, retrained))
-    rows.append(f"| samples whose descriptor has a cosine of {COPY_COSINE} to the image to forget | {copies} | |")
-    rows.append(f"| samples rougher than every training image: noise | {spoiled} | |")
-    return "\n".join(rows)
+def quality_table(model: MeasuredPhotographs) -> str:
+    """One row a figure."""
+    lines = {name: _value(model.metrics[metric]) for name, metric in ROWS.items()}
+    for name, likelihood in model.likelihoods.items():
+        lines[f"NLL of 21 {name}, bits/dim, standard error over images"] = str(likelihood)
+    total = model.metrics["fid"].num_samples
+    lines[f"samples whose descriptor has a cosine of {COPY_COSINE} to the image to forget"] = _share(
+        model.copies, total
+    )
+    lines["samples rougher than every training image: noise"] = _share(model.spoiled, total)
+    return "\n".join(["| | |", "|---|---|"] + [f"| {name} | {value} |" for name, value in lines.items()])
 
 
-def injection_table(base: MeasuredPhotographs, retrained: MeasuredPhotographs) -> str:
-    """Cosines of both models at each timestep, with the difference in standard errors, and those of the neighbours."""
-    rows = [
-        "| t | base | retrained | difference in standard errors | neighbours, base | neighbours, retrained |",
-        "|---:|---|---|---:|---|---|",
-    ]
+def injection_table(model: MeasuredPhotographs) -> str:
+    """Cosines at each timestep, of the image to forget and of its neighbours."""
+    rows = ["| t | image to forget | neighbours |", "|---:|---|---|"]
     for t in INJECTION_TIMESTEPS:
-        first, second = base.injections[t], retrained.injections[t]
-        neighbours = " | ".join(_value(of["sscd_neighbours"]) for of in (first, second))
-        rows.append(f"{_row(str(t), first['sscd'], second['sscd'])} {neighbours} |")
+        found = model.injections[t]
+        rows.append(f"| {t} | {_value(found['sscd'])} | {_value(found['sscd_neighbours'])} |")
     return "\n".join(rows)
 
 
@@ -90,15 +81,6 @@ def encoder_table(quality: PhotographEncoderQuality) -> str:
     for name, distance in quality.distances.items():
         lines[f"`photograph_features`: Fréchet distance to the training images of {name}"] = f"{distance:.3f}"
     return "\n".join(["| figure | value |", "|---|---|"] + [f"| {name} | {value} |" for name, value in lines.items()])
-
-
-def separation(first: Measurement, second: Measurement) -> float:
-    """Difference of two values in standard errors of independent means."""
-    return abs(first.value - second.value) / max(math.hypot(first.stderr, second.stderr), 1e-12)
-
-
-def _row(name: str, first: Measurement, second: Measurement) -> str:
-    return f"| {name} | {_value(first)} | {_value(second)} | {separation(first, second):.1f} |"
 
 
 def _value(measured: Measurement) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from assets_lib.augmentations import mirror
-from assets_lib.diffusion_training import Trainer, TrainingConfig, export_pipeline
+from assets_lib.diffusion_training import Trainer, TrainingConfig, build_scheduler, export_pipeline
 from assets_lib.encoder_quality import copy_auc
 from assets_lib.encoder_training import train_descriptor
 from assets_lib.photograph_measurement import measure_photograph_encoders, measure_photographs, open_workload
@@ -71,37 +71,23 @@ def build_features(settings: Settings) -> None:
 
 
 def build_base(settings: Settings) -> None:
-    _build_diffusion("base", settings, with_forget=True)
-
-
-def build_retrained(settings: Settings) -> None:
-    _build_diffusion("retrained", settings, with_forget=False)
-
-
-def _build_diffusion(name: str, settings: Settings, *, with_forget: bool) -> None:
     files = settings.files
-    forget = load_forget(files) if with_forget else None
-    trainer = Trainer(name, load_retain(files), forget, settings.training, settings.snapshots, augment=mirror)
-    export_pipeline(trainer.run().half(), files.pipeline(name))
+    trainer = Trainer(
+        "base", load_retain(files), load_forget(files), settings.training, settings.snapshots, augment=mirror
+    )
+    export_pipeline(trainer.run().half(), files.base, build_scheduler(thresholding=True))
 
 
 def measure_all(settings: Settings) -> None:
     files = settings.files
     descriptor = load_as(files.descriptor, PhotographCopyDescriptor)
     features = load_as(files.features, PhotographFeatures)
-    groups = {
-        "retain": load_retain(files),
-        "forget": load_forget(files),
-        "unseen": load_unseen(files),
-    }
+    groups = {"retain": load_retain(files), "forget": load_forget(files), "unseen": load_unseen(files)}
     encoders = measure_photograph_encoders(descriptor, features, groups)
-    workload, measured = open_workload(files), {}
-    for name in ("base", "retrained"):
-        model = str(files.pipeline(name))
-        measured[name], samples = measure_photographs(workload, model, groups["unseen"], settings.num_samples)
-        logger.info("%s: %s", name, measured[name])
-        if name == "base":
-            save_grid(samples[:96], settings.docs / "images" / "photographs_samples.png", columns=16)
+    workload = open_workload(files)
+    measured, samples = measure_photographs(workload, groups["unseen"], settings.num_samples)
+    logger.info("%s", measured)
+    save_grid(samples[:96], settings.docs / "images" / "photographs_samples.png", columns=16)
     unet = workload.load(workload.settings.model).network
     write_photographs_readme(files.root, measured, encoders, unet, settings.training)
 
@@ -122,7 +108,7 @@ def settings_of(options: Options) -> Settings:
         snapshots=options.snapshots / NAME,
         docs=options.docs,
         training=training,
-        num_samples=options.num_samples or 2_000,
+        num_samples=options.num_samples or 1_000,
     )
 
 
@@ -133,7 +119,6 @@ WORLD = World(
         "descriptor": build_descriptor,
         "features": build_features,
         "base": build_base,
-        "retrained": build_retrained,
         "measure": measure_all,
     },
 )

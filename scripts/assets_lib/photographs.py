@@ -64,8 +64,9 @@ class PhotographFiles:
     def features(self) -> Path:
         return self.root / "photograph_features.safetensors"
 
-    def pipeline(self, name: str) -> Path:
-        return self.root / name
+    @property
+    def base(self) -> Path:
+        return self.root / "base"
 
 
 def write_photographs(files: PhotographFiles, cache: Path) -> None:

@@ -5,7 +5,7 @@ import torch
 from diffusers import DDPMScheduler
 from torch import nn
 
-from diffusion.denoiser import as_denoiser
+from diffusion.denoiser import Denoiser, as_denoiser
 from diffusion.sampling import generate, inject_and_denoise
 from diffusion.schedule import NoiseSchedule
 from metrics.testing import tiny_denoiser
@@ -58,6 +58,26 @@ def test_the_batch_size_and_what_else_is_made_do_not_matter():
     torch.testing.assert_close(generate(denoiser, start, num_steps=4, batch_size=2), whole, atol=1e-4, rtol=1e-5)
     torch.testing.assert_close(generate(denoiser, start[:3], num_steps=4), whole[:3], atol=1e-4, rtol=1e-5)
     assert generate(denoiser, start[:0], num_steps=4).shape == (0, 1, 8, 8)
+
+
+class Astray(nn.Module):
+    """Predicts no noise at all: the image that follows from that is x_t / gamma_t, far outside at high timesteps."""
+
+    def __init__(self):
+        super().__init__()
+        self.device_marker = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x, t):
+        return torch.zeros_like(x)
+
+
+def test_predicted_images_stay_in_range_where_the_pipeline_is_sampled_so():
+    plain = NoiseSchedule.from_scheduler(DDPMScheduler(clip_sample=True))
+    kept = NoiseSchedule.from_scheduler(DDPMScheduler(thresholding=True, sample_max_value=1.0))
+    assert not plain.thresholding
+    far, near = (generate(Denoiser(Astray(), schedule), noise(4), num_steps=8) for schedule in (plain, kept))
+    assert float(far.abs().max()) > 10
+    assert float(near.abs().max()) <= 1.001
 
 
 def test_nothing_is_drawn():
