@@ -27,6 +27,7 @@ from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEAR
 from tuning.config import StudyConfig, to_yaml
 from tuning.constraints import RATIO, RATIO_STDERR
 from tuning.files import write_text_atomic
+from tuning.records import STOPPED_EARLY
 
 _MODEL_TITLES = {
     UNTOUCHED: "untouched",
@@ -191,7 +192,9 @@ def _trials(study: Study) -> list[str]:
     if study.trials.empty:
         return [page.paragraph("No trial has started yet.")]
     counts = study.trials["state"].value_counts().sort_index()
-    summary = page.paragraph(", ".join(f"{count} {state}" for state, count in counts.items()) + ".")
+    early = sum(str(trial["reason"]).startswith(STOPPED_EARLY) for trial in _in_state(study, "COMPLETE"))
+    ended = f" {early} of those COMPLETE were stopped at a rung before the last." if early else ""
+    summary = page.paragraph(", ".join(f"{count} {state}" for state, count in counts.items()) + "." + ended)
     failed = [[str(trial[name]) for name in ("trial_id", "method", "reason")] for trial in _in_state(study, "FAIL")]
     return [summary, page.table(["trial", "method", "reason"], failed) if failed else ""]
 

@@ -189,6 +189,28 @@ def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finishe
     assert pd.read_csv(tmp_path / "tiny" / "trials.csv", dtype=str)["trial_id"].is_unique
 
 
+def test_trials_that_are_not_among_the_best_are_stopped_early(study_file, tmp_path):
+    flags = ("--scheduler", "pareto_halving", "--rungs", "1", "2", "4", "--num-trials", "5", "--name", "halved")
+    result = launch(study_file, tmp_path, *flags)
+    assert result.returncode == 0, result.stderr + result.stdout
+    study = load_study(tmp_path / "halved")
+    reports, trials = study.reports, study.trials.set_index("trial_id")
+    assert set(trials["state"]) == {"COMPLETE"}
+    rungs = reports.groupby("trial_id")["rung"].max()
+    early = {name: f"stopped at rung {rung}" for name, rung in rungs.items() if rung < 2}
+    assert early, "of five trials at most two are the best of the first rung when they come"
+    assert {name: reason for name, reason in trials["reason"].items() if reason} == early
+    assert (reports.groupby("trial_id")["step"].apply(list) == [[1, 2, 4][: rung + 1] for rung in rungs]).all()
+    for name, reason in early.items():
+        assert f"trial {name} {reason}" in result.stdout
+    told = optuna.load_study(
+        study_name="halved", storage=open_storage(str(tmp_path / "halved" / "optuna.journal"))
+    ).trials
+    assert {trial.state for trial in told} == {optuna.trial.TrialState.COMPLETE}
+    stopped = {f"{trial.number:05d}": trial.user_attrs.get("stopped_at_rung") for trial in told}
+    assert {name: f"stopped at rung {rung}" for name, rung in stopped.items() if rung is not None} == early
+
+
 def test_a_wrong_configuration_starts_nothing_and_names_every_error(study_file, tmp_path):
     result = launch(study_file, tmp_path, "--methods", "sis", "--constraint", "fid about 3", "--wrong-flag", "1")
     assert result.returncode == 2

@@ -20,7 +20,7 @@ from analysis.table import rows
 from trainable.failure import failure_reason
 from tuning.live_front import live_front
 from tuning.outcome import Goals, Outcome
-from tuning.records import Records, TrialState
+from tuning.records import STOPPED_EARLY, Records, TrialState
 from tuning.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -115,12 +115,10 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ran to its end or was stopped by the scheduler, unless the searcher takes it as failed."""
         outcome = self._outcome(trial_name(trial)) if self._outcome else None
-        if outcome is not None and outcome.reason is not None:
-            self._end_trial(trial, TrialState.FAIL, outcome.reason)
-        elif outcome is not None and outcome.stopped_at_rung is not None:
-            self._end_trial(trial, TrialState.COMPLETE, f"stopped at rung {outcome.stopped_at_rung}")
-        else:
-            self._end_trial(trial, TrialState.COMPLETE)
+        state, reason = verdict(outcome)
+        self._end_trial(trial, state, reason)
+        if self._view and state is TrialState.COMPLETE and reason:
+            self._view.message(f"trial {trial_name(trial)} {reason}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed and is not tried again."""
@@ -167,6 +165,15 @@ class StudyCallback(Callback):  # type: ignore[misc]
 def _live_callback(study: str) -> Callback:
     """The process's callback of a study; without one, a callback that does nothing."""
     return StudyCallback._live.get(study) or Callback()
+
+
+def verdict(outcome: Outcome | None) -> tuple[TrialState, str]:
+    """State and reason of a trial that Ray takes as complete, by the searcher's word where there is one."""
+    if outcome is not None and outcome.reason is not None:
+        return TrialState.FAIL, outcome.reason
+    if outcome is not None and outcome.stopped_at_rung is not None:
+        return TrialState.COMPLETE, f"{STOPPED_EARLY} {outcome.stopped_at_rung}"
+    return TrialState.COMPLETE, ""
 
 
 def trial_name(trial: Trial) -> str:

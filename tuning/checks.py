@@ -86,6 +86,13 @@ def _rungs(rungs: Sequence[int]) -> list[Problem]:
     return [Problem("rungs must rise strictly", ", ".join(map(str, rungs)), "write for instance 10, 20, 40")]
 
 
+def _scheduler(scheduler: str, rungs: Sequence[int]) -> list[Problem]:
+    if scheduler != "pareto_halving" or len(rungs) > 1:
+        return []
+    rule = "pareto_halving must have two rungs or more, since at the last one trials end by themselves"
+    return [Problem(rule, ", ".join(map(str, rungs)), "add earlier rungs, or choose --scheduler none")]
+
+
 def _denoising_steps(injection_timestep: int, num_denoising_steps: int) -> list[Problem]:
     if num_denoising_steps <= injection_timestep:
         return []
@@ -176,6 +183,7 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("searcher", "methods"), _searcher),
     (("ideal", "objectives"), goal_checks.given_ideal_problems),
     (("rungs",), _rungs),
+    (("scheduler", "rungs"), _scheduler),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
     *(_for_field(_url, field) for field in _URL_FIELDS),

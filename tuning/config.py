@@ -40,6 +40,8 @@ FREE_ON_RESUME = frozenset(
     {
         "num_trials",
         "time_budget",
+        "scheduler",
+        "reduction_factor",
         "max_concurrent_trials",
         "cpus_per_trial",
         "gpus_per_trial",

@@ -28,6 +28,8 @@ IDENTITY: Final = ("trial_id", "method", "step", "rung", "repeat", "seed", "forg
 VERDICT: Final = ("feasible", "violation", "candidate")
 OUTCOME: Final = ("trial_id", "state", "reason", "method")
 TEXT: Final = ("trial_id", "method", "forget_image", "state", "reason", "mlflow_run_id")
+#: How the reason of a trial begins that the scheduler stopped; its rung follows.
+STOPPED_EARLY: Final = "stopped at rung"
 
 
 class TrialState(StrEnum):

@@ -113,6 +113,11 @@ class StudyConfig(BaseModel):
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="what everything random derives from")
     repeats: Positive = Field(1, description="runs of each setting with different training seeds")
 
+    scheduler: Literal["none", "pareto_halving"] = Field("none", description="whether trials are stopped at a rung")
+    reduction_factor: Annotated[int, Field(ge=2)] = Field(
+        3, description="under pareto_halving, one in how many trials goes on at a rung"
+    )
+
     rungs: tuple[Positive, ...] = Field(min_length=1, description="optimiser steps at which a trial reports, rising")
     batch_size: Positive = Field(description="rows of one forward pass in training")
     accumulation: Positive = Field(1, description="forward passes of one optimiser step")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from analysis.table import rows
-from tuning.callback import StudyCallback
+from tuning.callback import StudyCallback, verdict
 from tuning.records import Records, TrialState
+from tuning.scheduler import ParetoHalving
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.session import Session
 from tuning.timing import TrialClock
+from tuning.tracking import Tracker
 from tuning.trials import latest_checkpoint, run_trials
 
 
@@ -25,7 +27,8 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     """
     config, records = session.config, session.records
     searcher = _searcher(session)
-    interrupted = _reconcile(searcher, records) if resume else {}
+    interrupted = reconcile(searcher, records, session.tracker) if resume else {}
+    scheduler = _scheduler(session)
     slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
     generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted)
     callback = StudyCallback(
@@ -35,10 +38,11 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         tracker=session.tracker,
         view=session.view,
         outcome=searcher.outcome,
+        scheduler=scheduler,
     )
     session.view.stage("trials", config.num_trials)
     clock, cut_before = TrialClock(slots), _cut_off(records)
-    run_trials(config, session.workers.plan, generator, [callback, clock])
+    run_trials(config, session.workers.plan, generator, [callback, clock], scheduler)
     # Ray takes an interrupt and returns as if done.
     in_time = config.time_budget is None or clock.elapsed < config.time_budget
     if in_time and _cut_off(records) - cut_before:
@@ -69,23 +73,47 @@ def _searcher(session: Session) -> ConstrainedOptunaSearch:
     )
 
 
-def _reconcile(searcher: ConstrainedOptunaSearch, records: Records) -> dict[str, str]:
+def _scheduler(session: Session) -> ParetoHalving | None:
+    """What stops trials early, with the rungs that are on disk; Ray keeps none."""
+    config = session.config
+    if config.scheduler == "none":
+        return None
+    scheduler = ParetoHalving(
+        config.objectives,
+        config.constraints,
+        rungs=config.rungs,
+        reduction_factor=config.reduction_factor,
+        baseline=session.goals.baseline,
+    )
+    scheduler.rebuild(session.records.reports_frame())
+    return scheduler
+
+
+def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> dict[str, str]:
     """Settle with Optuna what ended when the last process died.
+
+    A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
+    its end, by itself or by the scheduler's word, and only its end was lost.
 
     Returns:
         Trial → checkpoint of those that were running: they are handed out again and go on from there.
     """
     reports, trials, states = records.reports_frame(), records.trials_frame(), records.states
+    lost = [name for name in searcher.running_trials() if set(records.steps(name)) - searcher.steps_told(name)]
     ended = {
         name: rows(reports[reports["trial_id"] == name])
-        for name, state in states.items()
-        if state is TrialState.COMPLETE
+        for name in [*lost, *(name for name, state in states.items() if state is TrialState.COMPLETE)]
     }
     reasons = dict(zip(trials["trial_id"], trials["reason"], strict=True))
     failed = {name: str(reasons[name]) for name, state in states.items() if state is TrialState.FAIL}
     # Optuna's word, not the records': a trial may have been lost before it started.
     open_trials = [name for name in searcher.running_trials() if name not in ended and name not in failed]
     searcher.reconcile(ended, failed=failed, again=open_trials)
+    for name in lost:
+        state, reason = verdict(searcher.outcome(name))
+        records.end_trial(name, {}, state, reason)
+        if tracker:
+            tracker.end_trial(name, state, reason)
     checkpoints = {name: latest_checkpoint(records.files, name) for name in open_trials}
     return {name: path for name, path in checkpoints.items() if path is not None}
 

@@ -221,6 +221,10 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         if not self._store.trial(trial_id).state.is_finished():
             self._tell(trial_id, reason)
 
+    def steps_told(self, trial_id: str) -> set[int]:
+        """The steps of the reports that the storage has of a trial. A last one comes only with the trial's end."""
+        return {int(report["step"]) for report in reports_of(self._store.trial(trial_id))}
+
     def outcome(self, trial_id: str) -> Outcome | None:
         """How a trial ended that this instance told; None where it did not."""
         return self._outcomes.get(trial_id)

@@ -7,6 +7,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
 from trainable.plan import TrialPlan
@@ -17,15 +18,20 @@ from tuning.search_generator import StudySearchGenerator
 
 
 def run_trials(
-    config: StudyConfig, plan: TrialPlan, generator: StudySearchGenerator, callbacks: Sequence[Callback]
+    config: StudyConfig,
+    plan: TrialPlan,
+    generator: StudySearchGenerator,
+    callbacks: Sequence[Callback],
+    scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run trials until the search or the time budget is over."""
+    """Run trials until the search or the time budget is over; without a scheduler, each to its end."""
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
     trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
     tuner = tune.Tuner(
         trainable,
         tune_config=TuneConfig(
             search_alg=generator,
+            scheduler=scheduler,
             num_samples=config.num_trials,
             reuse_actors=True,
             trial_dirname_creator=_directory_of,

@@ -117,6 +117,13 @@ class TestReport:
         assert "0.24 ± 0.02 (n = 64)" in page.text
         assert re.search(r"1 FAIL", page.text)
 
+    def test_trials_that_were_stopped_early_are_counted(self, make_study: StudyMaker) -> None:
+        root = make_study()
+        assert "before the last" not in page_of(root).text
+        lines = (root / "trials.csv").read_text().replace(",COMPLETE,,", ",COMPLETE,stopped at rung 1,", 3)
+        (root / "trials.csv").write_text(lines)
+        assert "3 of those COMPLETE were stopped at a rung before the last." in page_of(root).text
+
     def test_over_forgotten_members_are_flagged(self, make_study: StudyMaker) -> None:
         root = make_study()
         front = load_study(root).front

@@ -199,6 +199,10 @@ class TestResume:
         assert config.num_trials == 50
         assert config.model == str(workspace / "base")
 
+    def test_a_resumed_study_may_begin_to_stop_trials_early(self, load: Load, started: Path) -> None:
+        config, _ = load("--resume", "--scheduler", "pareto_halving", "--reduction-factor", "2")
+        assert (config.scheduler, config.reduction_factor) == ("pareto_halving", 2)
+
     def test_resume_keeps_what_makes_trials_comparable(
         self, problems_of: Callable[..., list[Problem]], started: Path
     ) -> None:

@@ -62,6 +62,9 @@ class TestBadInput:
             (["--enqueue", "{method"], "YAML", "--enqueue", "repair"),
             (["--rungs", "10", "10", "20"], "rise strictly", "10, 10, 20", "10, 20, 40"),
             (["--rungs", "0"], "rungs (0): input should be greater than or equal to 1", "0", "rising"),
+            (["--scheduler", "asha"], "'none' or 'pareto_halving'", "asha", "whether trials are stopped"),
+            (["--reduction-factor", "1"], "greater than or equal to 2", "1", "one in how many"),
+            (["--scheduler", "pareto_halving", "--rungs", "50"], "two rungs or more", "50", "add earlier rungs"),
             (["--injection-timestep", "4"], "at most injection_timestep", "8 and 4", "lower num_denoising_steps"),
             (["--num-trials", "0"], "num_trials", "0", "trials of the study"),
             (["--num-trials", "many"], "num_trials", "many", "trials of the study"),
@@ -105,6 +108,13 @@ class TestBadInput:
         assert rule in problem.rule
         assert value in str(problem.value)
         assert remedy in problem.remedy
+
+    def test_all_mistakes_about_a_scheduler_at_once(self, problems_of: Callable[..., list[Problem]]) -> None:
+        flags = ("--scheduler", "pareto_halving", "--rungs", "50", "--reduction-factor", "1", "--num-trials", "0")
+        found = problems_of(*flags)
+        assert len(found) == 3
+        for mistake in ("two rungs or more", "reduction_factor", "num_trials"):
+            assert mistake in str(ConfigError(found))
 
     def test_all_mistakes_at_once(self, problems_of: Callable[..., list[Problem]]) -> None:
         flags = (

@@ -129,6 +129,15 @@ class TestTelling:
         assert told(search, early).user_attrs["stopped_at_rung"] == 1
         assert "stopped_at_rung" not in told(search, late).user_attrs
 
+    def test_the_steps_that_were_told(self, tmp_path: Path) -> None:
+        search = make_search(tmp_path, last_step=40)
+        name = start(search)
+        assert search.steps_told(name) == set()
+        search.on_trial_result(name, report(10, 0.5, 4.0))
+        assert search.steps_told(name) == make_search(tmp_path).steps_told(name) == {10}
+        search.on_trial_complete(name, report(20, 0.5, 4.0))
+        assert search.steps_told(name) == {10, 20}
+
     def test_telling_twice_changes_nothing(self, tmp_path: Path) -> None:
         search = make_search(tmp_path)
         name = start(search)

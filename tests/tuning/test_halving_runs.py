@@ -1,0 +1,186 @@
+"""Halving through real Ray Tune runs that train nothing: what becomes of stopped trials, also across a kill."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ray
+from optuna.trial import TrialState
+from ray import tune
+from searches import BASELINE, DEFAULTS, make_search
+
+from tuning.callback import StudyCallback
+from tuning.files import StudyFiles
+from tuning.outcome import Goals
+from tuning.records import Records, read_table
+from tuning.scheduler import ParetoHalving
+from tuning.search import reconcile
+from tuning.search_generator import StudySearchGenerator
+from tuning.searcher import ConstrainedOptunaSearch
+
+pytestmark = pytest.mark.slow
+
+RUNGS = (10, 20, 30)
+NUM_TRIALS = 6
+GOALS = Goals(DEFAULTS["objectives"], DEFAULTS["constraints"], BASELINE, DEFAULTS["ideal"])
+#: How far each trial forgets; by the first two rungs' reports: 1, 3 and 4 are worse than 0, 5 is infeasible.
+STRENGTH = (0.5, 0.2, 0.8, 0.4, 0.3, 0.9)
+STOPPED_AT = {"00001": 0, "00003": 0, "00004": 0, "00005": 0}
+
+
+def make_trainable() -> type[tune.Trainable]:
+    """A class made here, so that Ray pickles it by value: workers cannot import this module."""
+    strengths, steps = STRENGTH, RUNGS
+
+    class Pretend(tune.Trainable):  # type: ignore[misc]
+        def setup(self, config: dict[str, Any]) -> None:
+            self.reset_config(config)
+
+        def reset_config(self, config: dict[str, Any]) -> bool:
+            self.rung, self.number = 0, int(config["trial_id"])
+            return True
+
+        def step(self) -> dict[str, Any]:
+            strength = strengths[self.number] + self.rung / 100
+            measured = {"sscd": 0.95 - 0.8 * strength, "nll": 3.0 + strength, "fid": 15.0 if self.number == 5 else 11.0}
+            self.rung += 1
+            return {"step": steps[self.rung - 1], "rung": self.rung - 1, "done": self.rung == len(steps), **measured}
+
+        def save_checkpoint(self, checkpoint_dir: str) -> None:
+            Path(checkpoint_dir, "rung").write_text(str(self.rung))
+
+        def load_checkpoint(self, checkpoint: str) -> None:
+            self.rung = int(Path(checkpoint, "rung").read_text())
+
+    return Pretend
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """Room enough for the actors that interrupted runs leave behind, as no process dies here."""
+    ray.init(address="local", num_cpus=6, include_dashboard=False, log_to_driver=False)
+    yield
+    ray.shutdown()
+
+
+class Interrupted(BaseException):
+    """What Ray cleans up after no more than after a kill."""
+
+
+class StopAt(tune.Callback):  # type: ignore[misc]
+    """Ends the run without a farewell when a trial is saved for the n-th time."""
+
+    def __init__(self, name: str, times: int) -> None:
+        self.name, self.left = name, times
+
+    def on_trial_save(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self.left -= trial.trial_id == self.name
+        if self.left == 0:
+            raise Interrupted
+
+
+class Screen:
+    """A view that remembers messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def trials(self, *counts: int) -> None: ...
+
+    def front(self, rows: Any, hypervolume: float) -> None: ...
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
+
+
+def make_records(root: Path) -> Records:
+    settings: dict[str, Any] = {"constraints": GOALS.constraints, "baseline": GOALS.baseline}
+    return Records(StudyFiles(root), parameters=["lambd"], metrics=["sscd", "nll", "fid"], **settings)
+
+
+def run(root: Path, *more: tune.Callback, resume: bool = False) -> tuple[ConstrainedOptunaSearch, Screen]:
+    """One start of a study, as the trials stage makes it."""
+    search, records, screen = (
+        make_search(root, num_trials=NUM_TRIALS, last_step=RUNGS[-1]),
+        make_records(root),
+        Screen(),
+    )
+    again = reconcile(search, records) if resume else {}
+    scheduler = ParetoHalving(GOALS.objectives, GOALS.constraints, rungs=RUNGS, baseline=GOALS.baseline)
+    scheduler.rebuild(records.reports_frame())
+    callback = StudyCallback(
+        records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome, scheduler=scheduler
+    )
+    tuner = tune.Tuner(
+        make_trainable(),
+        tune_config=tune.TuneConfig(
+            search_alg=StudySearchGenerator(search, max_concurrent=1, checkpoints=again),
+            scheduler=scheduler,
+            num_samples=NUM_TRIALS,
+            reuse_actors=True,
+            trial_dirname_creator=lambda trial: str(trial.trial_id),
+        ),
+        run_config=tune.RunConfig(
+            name="ray",
+            storage_path=str(root),
+            verbose=0,
+            callbacks=[callback, *more],
+            checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=1, num_to_keep=1),
+        ),
+    )
+    tuner.fit()
+    return search, screen
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ConstrainedOptunaSearch, Screen]:
+    root = tmp_path_factory.mktemp("whole")
+    return root, *run(root)
+
+
+def test_a_dominated_trial_is_stopped_and_complete(finished: tuple[Path, ConstrainedOptunaSearch, Screen]) -> None:
+    root, _, screen = finished
+    trials = read_table(root / "trials.csv").set_index("trial_id")
+    assert set(trials["state"]) == {"COMPLETE"}
+    assert trials["reason"].to_dict() == {
+        f"{number:05d}": "stopped at rung 0" if f"{number:05d}" in STOPPED_AT else "" for number in range(NUM_TRIALS)
+    }
+    steps = read_table(root / "reports.csv").groupby("trial_id")["step"].apply(list)
+    assert {name: taken for name, taken in steps.items() if taken != list(RUNGS)} == {
+        name: list(RUNGS[: rung + 1]) for name, rung in STOPPED_AT.items()
+    }
+    assert screen.messages == [f"trial {name} stopped at rung {rung}" for name, rung in STOPPED_AT.items()]
+
+
+def test_optuna_is_told_with_the_report_that_stands_for_it(
+    finished: tuple[Path, ConstrainedOptunaSearch, Screen],
+) -> None:
+    told = {f"{trial.number:05d}": trial for trial in finished[1].study.get_trials()}
+    assert {trial.state for trial in told.values()} == {TrialState.COMPLETE}
+    stopped = {name: trial.user_attrs.get("stopped_at_rung") for name, trial in told.items()}
+    assert {name: rung for name, rung in stopped.items() if rung is not None} == STOPPED_AT
+    assert told["00001"].values == pytest.approx([0.95 - 0.8 * 0.2, 3.2])
+    assert told["00005"].user_attrs["feasible"] is False
+
+
+@pytest.mark.parametrize(
+    ("name", "times"), [("00001", 1), ("00002", 2), ("00002", 3)], ids=["while stopping", "between", "while ending"]
+)
+def test_a_killed_study_ends_as_if_it_had_not_been(
+    finished: tuple[Path, ConstrainedOptunaSearch, Screen], tmp_path: Path, name: str, times: int
+) -> None:
+    """Also where the report was on disk and its trial's end was not: the decision is not made again, nor lost."""
+    with pytest.raises(Interrupted):
+        run(tmp_path, StopAt(name, times))
+    assert make_search(tmp_path).running_trials() == [name]
+    search, _ = run(tmp_path, resume=True)
+    assert (tmp_path / "reports.csv").read_bytes() == (finished[0] / "reports.csv").read_bytes()
+    columns = ["trial_id", "state", "reason", "method", "seed"]
+    again, whole = (read_table(root / "trials.csv")[columns] for root in (tmp_path, finished[0]))
+    assert again.equals(whole)
+    for trial, uninterrupted in zip(search.study.get_trials(), finished[1].study.get_trials(), strict=True):
+        assert trial.values == uninterrupted.values
+        assert trial.user_attrs == uninterrupted.user_attrs
