@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from metrics.encoder_files import FETCHED  # noqa: E402
-from trainable.workloads.labelled_images import LABELS_FILE  # noqa: E402
+from trainable.workloads.labels import LABELS_FILE  # noqa: E402
 from trainable.workloads.stable_diffusion import EMBEDDING_ARRAY  # noqa: E402
 
 MEMORISED, PROMPTS, EMBEDDING = "memorised.png", "prompts.yaml", "modified.safetensors"

@@ -138,7 +138,7 @@ class TestFiles:
 
     def test_a_workload_from_outside_reads_files_of_its_own(self, load: Load, workspace: Path) -> None:
         (workspace / "own.pth").write_bytes(b"anything")
-        assert load("--workload", "trainable.workloads.workload:Workload", "--descriptor", "own.pth")
+        assert load("--workload", "trainable.testing:TinyWorkload", "--descriptor", "own.pth")
 
     def test_every_kind_of_file_is_checked_and_opened(self) -> None:
         assert set(TAKEN_BY) == set(OPENERS)
@@ -230,7 +230,7 @@ class TestNeeds:
         assert [problem.rule.split()[0] for problem in found] == ["sscd", "fid", *asked]
 
     def test_a_workload_from_outside_may_bring_its_own(self, load: Load) -> None:
-        assert load("--workload", "trainable.workloads.workload:Workload", "--report-metrics", "clip_iqa")
+        assert load("--workload", "trainable.testing:TinyWorkload", "--report-metrics", "clip_iqa")
 
     def test_what_is_needed_exists(self) -> None:
         assert set(NEEDS) <= set(METRICS)

@@ -21,7 +21,7 @@ from tuning.config import Options, Problem, StudyConfig
 
 Load = Callable[..., tuple[StudyConfig, Options]]
 Find = Callable[..., list[Problem]]
-OWN = "trainable.workloads.workload:Workload"
+OWN = "trainable.testing:TinyWorkload"
 
 
 def change(path: Path, **values: object) -> None:

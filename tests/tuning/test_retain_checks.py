@@ -60,7 +60,7 @@ class TestUnconditional:
 
     def test_a_workload_from_outside_may_do_with_copies(self, load: Load, workspace: Path) -> None:
         np.savez(workspace / "digits.npz", images=SHIRT[None])
-        assert load("--workload", "trainable.workloads.workload:Workload")
+        assert load("--workload", "trainable.testing:TinyWorkload")
 
 
 class TestLabels:
