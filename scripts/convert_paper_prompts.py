@@ -145,9 +145,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"every NAME must be one of {', '.join(data.original)}, but got {', '.join(unknown)}")
         for name in arguments.names or data.original:
             convert(data, name, arguments.target / name)
-            print(arguments.target / name)  # noqa: T201
+            sys.stdout.write(f"{arguments.target / name}\n")
     except ConversionError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
 
