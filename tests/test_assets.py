@@ -29,6 +29,12 @@ def test_assets_stay_small() -> None:
     assert sum(path.stat().st_size for path in ASSETS.rglob("*") if path.is_file()) <= 22 * MEBIBYTE
 
 
+def test_no_file_names_a_place_on_the_machine_that_made_it() -> None:
+    texts = {path: path.read_text(encoding="utf-8") for path in ASSETS.rglob("*.json")}
+    assert texts
+    assert [path for path, text in texts.items() if "_name_or_path" in text] == []
+
+
 @pytest.mark.parametrize("name", ["base", "retrained"])
 def test_pipelines_load_and_predict_noise(name: str) -> None:
     pipeline = DDPMPipeline.from_pretrained(MNIST_TSHIRT / name)

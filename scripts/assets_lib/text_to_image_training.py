@@ -25,6 +25,7 @@ from assets_lib.captions import OPEN_ENDED, PRETRAINING_OPEN_ENDED, Subject, dra
 from assets_lib.clip_training import WIDTH
 from assets_lib.coloured_images import painted_digits
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
+from trainable.workloads.saving import forget_origin
 
 PRETRAINING = LoopConfig(steps=9_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.999, save_every=500)
 CONFIG = LoopConfig(steps=4_000, peak_lr=5e-4, ema_decay=0.998, save_every=500)
@@ -193,3 +194,4 @@ def export_pipeline(parts: Parts, unet: UNet2DConditionModel, directory: Path) -
         requires_safety_checker=False,
     ).save_pretrained(directory, safe_serialization=True)
     write_vocabulary(directory / "tokenizer")
+    forget_origin(directory)

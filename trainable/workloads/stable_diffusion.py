@@ -20,6 +20,7 @@ from diffusion.denoiser import Denoiser
 from diffusion.schedule import NoiseSchedule
 from trainable.workloads.images import to_unit_range
 from trainable.workloads.prompts import EMBEDDING_ARRAY, is_embedding
+from trainable.workloads.saving import forget_origin
 
 PIPELINE = "StableDiffusionPipeline"
 _ENCODING_BATCH = 8
@@ -133,6 +134,7 @@ class StableDiffusion:
             torch_dtype=torch.float32,
         )
         pipeline.save_pretrained(directory, safe_serialization=True)
+        forget_origin(directory)
 
     @torch.no_grad()
     def _encode(self, texts: Sequence[str]) -> list[Tensor]:

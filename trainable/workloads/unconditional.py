@@ -21,6 +21,7 @@ from trainable.workloads.images import Images, load_images, open_images, to_unit
 from trainable.workloads.kinds import UNCONDITIONAL, PipelineKind, require_kind
 from trainable.workloads.retained import RetainSet
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
+from trainable.workloads.saving import forget_origin
 from trainable.workloads.workload import Prepared, Workload
 
 
@@ -68,6 +69,7 @@ class UnconditionalWorkload(Workload):
         self._frame.kind(unet=network, scheduler=self._frame.scheduler).save_pretrained(
             directory, safe_serialization=True
         )
+        forget_origin(directory)
 
     def of(self, forget: tuple[str, ...]) -> UnconditionalWorkload:
         """Shares the pipeline's frame, the encoders, the retain images and what is seen of them."""
