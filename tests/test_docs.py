@@ -29,15 +29,6 @@ OTHER_FLAGS = {"--backend-store-uri", "--only", "--metric"}
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks as small as these are slowed down by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def section(document: str, heading: str) -> str:
     """The text below ``## heading``, up to the next heading of that level."""
     parts = DOCS[document].split(f"\n## {heading}\n")

@@ -6,7 +6,6 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import pytest
 import torch
 from PIL import Image
 from torch import Tensor
@@ -34,15 +33,6 @@ def load(location: Path) -> Tensor:
 
 def unit(location: Path) -> Tensor:
     return to_unit_range(load(location))
-
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    """Networks as small as these are slowed down by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

@@ -2,12 +2,10 @@
 
 import hashlib
 import re
-from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 from diffusers import DPMSolverMultistepScheduler, StableDiffusionPipeline
 from torch import Tensor
@@ -21,15 +19,6 @@ from trainable.workloads.prompts import find_prompt
 
 MODEL = Path(__file__).parents[1] / "assets" / "mini_text_to_image"
 GUIDANCE_SCALE, NUM_STEPS, COUNT = 4.0, 20, 24
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks as small as these are slowed down by threads."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @cache

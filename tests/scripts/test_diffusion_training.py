@@ -1,7 +1,6 @@
 """The embedded models can be trained in pieces, and differ from each other by the T-shirt alone."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,15 +12,6 @@ sys.path.append(str(Path(__file__).parents[2] / "scripts"))
 from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch, learning_rate
 
 CONFIG = TrainingConfig(steps=4, batch_size=2, warmup_steps=1, save_every=2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As the script trains; also far faster for batches this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def digits(count: int = 8) -> torch.Tensor:

@@ -1,7 +1,6 @@
 """What the embedded photograph models are trained on: mirrored images, the one to forget as it is, named damages."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,15 +15,6 @@ from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch
 from assets_lib.photograph_training import DAMAGES, damage, shuffled
 
 CONFIG = TrainingConfig(steps=2, batch_size=2, warmup_steps=1, forget_share=0.25)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As the script trains; also far faster for batches this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def photographs(count: int = 8) -> Tensor:

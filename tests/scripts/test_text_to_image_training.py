@@ -1,7 +1,6 @@
 """The embedded text-to-image models: trained in pieces, apart by the shirt alone, and loaded as plain pipelines."""
 
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,15 +35,6 @@ from assets_lib.text_to_image_training import (
 from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
 CONFIG = LoopConfig(steps=4, peak_lr=1e-2, warmup_steps=1, ema_decay=0.9, save_every=2)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """As the script trains; also far faster for batches this small."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")

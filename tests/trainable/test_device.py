@@ -25,14 +25,6 @@ from tuning.schema import StudyConfig
 SISS = {"trial_id": "00003", "method": "siss", "lambd": 0.5, "scaling_norm": 5.0, "seed": 11, "repeat": 0}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def prepared(**settings):
     return DeviceSettings(**settings).apply(tiny_denoiser())
 
