@@ -38,9 +38,13 @@ class Evidence:
         subject: what it is measured against.
         fidelity: how much is measured.
         seed: of all noise; equal for the models of a paired comparison, fresh when a chosen model is re-measured.
+        begun: evidence on the same model, sampler settings, seed and encoders. Its samples, and what was seen of them,
+            are taken as far as both go: a few images become more, and of many the first few are looked at.
     """
 
-    def __init__(self, denoiser: Denoiser, subject: Subject, fidelity: Fidelity, seed: int) -> None:
+    def __init__(
+        self, denoiser: Denoiser, subject: Subject, fidelity: Fidelity, seed: int, begun: Evidence | None = None
+    ) -> None:
         self.denoiser = denoiser
         self.subject = subject
         self.fidelity = fidelity
@@ -48,10 +52,10 @@ class Evidence:
         self.space = subject.space
         #: Rows and seconds of each part made so far, by the part's name.
         self.costs: dict[str, Cost] = {}
-
-    def take_samples(self, other: Evidence) -> None:
-        """Take the samples, and what was seen of them, of evidence on the same model, fidelity, seed and encoders."""
-        vars(self).update({name: value for name, value in vars(other).items() if name.startswith("sample")})
+        made = {} if begun is None else vars(begun)
+        self._begun: dict[str, Tensor] = {
+            part: value[: fidelity.num_images] for part, value in made.items() if part.startswith("sample")
+        }
 
     @property
     def counts(self) -> dict[str, int]:
@@ -79,10 +83,11 @@ class Evidence:
         Of P prompts, image i is made under prompt i modulo P.
         """
         views = list(self.space.prompts.values()) or [self.space.trained]
-        images: dict[int, Tensor] = {}
+        images: dict[int, Tensor] = dict(enumerate(self._begun.get("samples", ())))
         with self._making("samples"):
             for first, view in enumerate(views):
-                denoiser, rows = view(self.denoiser), range(first, self.fidelity.num_images, len(views))
+                wanted = range(first, self.fidelity.num_images, len(views))
+                denoiser, rows = view(self.denoiser), [index for index in wanted if index not in images]
                 for block in self._blocks(len(rows)):
                     noise = self._noise([("sample", rows[index]) for index in block])
                     points = generate(
@@ -277,10 +282,12 @@ class Evidence:
         return denoised.view(len(images), draws, *denoised.shape[1:])
 
     def _encoded(self, part: str, encoder: Encoder, images: Tensor) -> Tensor:
+        known = [self._begun[part]] if part in self._begun else []
+        rest = images[sum(map(len, known)) :]
         with self._making(part):
-            rows = torch.split(images, self.fidelity.batch_size)
+            rows = torch.split(rest, self.fidelity.batch_size) if len(rest) else ()
             blocks = [encoder(block.to(self.denoiser.device)).cpu() for block in rows]
-        return torch.cat(blocks)
+        return torch.cat([*known, *blocks])
 
     def _descriptors(self, part: str, images: Tensor) -> Tensor:
         descriptors = self._encoded(part, self.subject.descriptor, images.flatten(0, 1))

@@ -37,12 +37,14 @@ class Likelihood:
         stderr: (B,) float64, standard error over probes; NaN with a single probe.
         error_estimate: (B,) float64, the integrator's: difference to the third-order rule on the same evaluations.
         num_evaluations: network calls; each is one forward and one vector-Jacobian product.
+        by_probe: (P, B) float64, what ``bits_per_dim`` is the mean of.
     """
 
     bits_per_dim: Tensor
     stderr: Tensor
     error_estimate: Tensor
     num_evaluations: int
+    by_probe: Tensor
 
 
 def negative_log_likelihood(
@@ -101,7 +103,7 @@ def negative_log_likelihood(
     bits = torch.cat([b for b, _ in solved]).view(shape) + data_bits
     error = torch.cat([e for _, e in solved]).view(shape)
     stderr = bits.std(0) / math.sqrt(len(probes)) if len(probes) > 1 else torch.full_like(bits[0], math.nan)
-    return Likelihood(bits.mean(0), stderr, error.abs().mean(0), num_evaluations)
+    return Likelihood(bits.mean(0), stderr, error.abs().mean(0), num_evaluations, bits)
 
 
 def rademacher(shape: tuple[int, ...], generator: torch.Generator | None, like: Tensor) -> Tensor:

@@ -25,19 +25,17 @@ def evaluate(
     fidelity: Fidelity,
     seed: int,
     rows: RowLimit,
-    generated: Evidence | None = None,
+    begun: Evidence | None = None,
 ) -> tuple[Evidence, dict[str, Measurement]]:
     """The metrics ``names`` of ``denoiser``, and the evidence they were measured on.
 
     Args:
         rows: takes the place of the fidelity's batch size, which changes values by rounding only.
-        generated: evidence on the same model, fidelity and seed, whose samples are taken.
+        begun: evidence on the same model and seed, whose samples are taken.
     """
 
     def attempt(batch_size: int) -> tuple[Evidence, dict[str, Measurement]]:
-        evidence = Evidence(denoiser, subject, replace(fidelity, batch_size=batch_size), seed)
-        if generated is not None:
-            evidence.take_samples(generated)
+        evidence = Evidence(denoiser, subject, replace(fidelity, batch_size=batch_size), seed, begun)
         return evidence, measure(names, evidence)
 
     return rows.run(attempt)

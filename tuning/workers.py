@@ -77,16 +77,16 @@ class Workers:
         config = self._config
         source = Source(
             config.workload,
-            _select(WorkloadSettings, config),
+            select(WorkloadSettings, config),
             threads_for(config.cpus_per_trial),
-            _select(DeviceSettings, config),
+            select(DeviceSettings, config),
         )
         [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source, config.methods), {})])
         for note in dict.fromkeys(note for of_set in prepared for note in of_set.notes):
             self._view.message(note)
         self._plan = TrialPlan(
             source=source,
-            training=_select(TrainingSettings, config),
+            training=select(TrainingSettings, config),
             fidelity=Fidelity(**config.trial_fidelity),
             metrics=config.metrics,
             evaluation_seed=derive_seed(config.seed, "evaluation"),
@@ -169,7 +169,7 @@ def start_ray(address: str) -> None:
     )
 
 
-def _select(kind: type[Any], config: StudyConfig) -> Any:
+def select(kind: type[Any], config: StudyConfig) -> Any:
     """A dataclass of settings from the configuration's fields of the same names."""
     from dataclasses import fields
 

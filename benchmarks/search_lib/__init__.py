@@ -1,0 +1,1 @@
+"""The search benchmark: trials recorded once, searches replayed over them."""
