@@ -1,34 +1,13 @@
-"""The front of a study while it runs: its members, what they are worth, and where each trial stands."""
+"""Where each trial of a study stands by its best report."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from analysis.front import hypervolume, pareto_front, violations
+from analysis.front import violations
 from tuning.outcome import Goals
 from tuning.ranking import constrained_ranks
-
-
-@dataclass(frozen=True)
-class LiveFront:
-    """The members of the front, as rows of the reports, and their normalised hypervolume."""
-
-    members: pd.DataFrame
-    hypervolume: float
-
-
-def live_front(reports: pd.DataFrame, goals: Goals) -> LiveFront:
-    """The front over every candidate report.
-
-    Raises:
-        ValueError: the ideal is not better than the untouched model in every objective.
-    """
-    candidates = reports[reports["candidate"]]
-    members = pareto_front(candidates, goals.objectives, goals.constraints, goals.baseline)
-    return LiveFront(members, hypervolume(members, goals.objectives, goals.baseline, goals.ideal))
 
 
 def trial_ranks(reports: pd.DataFrame, goals: Goals) -> pd.DataFrame:
