@@ -68,44 +68,50 @@ class TrialPlan:
     num_trials: int
     repeats: int
 
-    def next_slot(self, trials: Sequence[FrozenTrial]) -> Slot | None:
+    def next_slot(self, trials: Iterable[FrozenTrial]) -> Slot | None:
         """The slot to fill next; None where the study has all of its trials."""
-        taken = {trial.user_attrs[SLOT] for trial in trials if _holds_slot(trial)}
+        taken: set[str] = set()
+        first: dict[str, FrozenTrial] = {}
+        for trial in trials:
+            attrs = trial.user_attrs
+            if SLOT in attrs and "config" in attrs:
+                first.setdefault(attrs[SLOT], trial)
+                if not _is_lost(trial):
+                    taken.add(attrs[SLOT])
         if len(taken) >= self.num_trials:
             return None
-        for slot in self._slots(trials):
-            if slot.name not in taken:
-                return slot
-        return None
+        place = next((place for place in self._places() if f"{place[0]}/{place[1]}" not in taken), None)
+        return None if place is None else self._slot(*place, first)
 
-    def _slots(self, trials: Sequence[FrozenTrial]) -> Iterable[Slot]:
-        """Every slot in order, endless where there is sampling; settings that were sampled before are repeated."""
-        first: dict[str, FrozenTrial] = {}
-        seeds: dict[str, int] = {}
-        for trial in trials:
-            if SLOT in trial.user_attrs and "config" in trial.user_attrs:
-                config = json.loads(trial.user_attrs["config"])
-                first.setdefault(trial.user_attrs[SLOT].partition("/")[0], trial)
-                seeds.setdefault(trial.user_attrs[SLOT], config["seed"])
-        for index, start in enumerate(self.starts):
-            group = f"start-{index}"
-            params = {**start.params, **(first[group].params if group in first else {})}
+    def _places(self) -> Iterable[tuple[str, int]]:
+        """Group and repeat of every slot in order, as many as trials where there is sampling."""
+        for index in range(len(self.starts)):
             for repeat in range(self.repeats):
-                yield Slot(group, repeat, start.method, params, seeds.get(f"{group}/{repeat}"))
+                yield f"start-{index}", repeat
         for index in range(self.num_trials if self.sampling else 0):
-            group = f"sampled-{index}"
             for repeat in range(self.repeats):
-                seed = seeds.get(f"{group}/{repeat}")
-                if group in first:
-                    method = first[group].user_attrs["method"]
-                    yield Slot(group, repeat, method, dict(first[group].params), seed)
-                else:
-                    yield Slot(group, repeat)
+                yield f"sampled-{index}", repeat
+
+    def _slot(self, group: str, repeat: int, first: Mapping[str, FrozenTrial]) -> Slot:
+        """The slot at a place; settings that were sampled before are repeated, a lost trial's with its seed."""
+        lost = first.get(f"{group}/{repeat}")
+        seed = None if lost is None else json.loads(lost.user_attrs["config"])["seed"]
+        sampled = min(self._trials_of(group, first), key=lambda trial: trial.number, default=None)
+        kind, _, index = group.partition("-")
+        if kind == "start":
+            start = self.starts[int(index)]
+            return Slot(group, repeat, start.method, {**start.params, **(sampled.params if sampled else {})}, seed)
+        if sampled is None:
+            return Slot(group, repeat)
+        return Slot(group, repeat, sampled.user_attrs["method"], dict(sampled.params), seed)
+
+    def _trials_of(self, group: str, first: Mapping[str, FrozenTrial]) -> list[FrozenTrial]:
+        names = [f"{group}/{repeat}" for repeat in range(self.repeats)]
+        return [first[name] for name in names if name in first]
 
 
-def _holds_slot(trial: FrozenTrial) -> bool:
-    lost = trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == INTERRUPTED
-    return SLOT in trial.user_attrs and "config" in trial.user_attrs and not lost
+def _is_lost(trial: FrozenTrial) -> bool:
+    return bool(trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == INTERRUPTED)
 
 
 def starting_points(
