@@ -23,7 +23,7 @@ from analysis.table import rows
 from tuning.constraints import bound_value, violation
 from tuning.goals import Constraint, Objective
 from tuning.outcome import Goals, Report, number
-from tuning.promotion import num_promoted, places
+from tuning.promotion import is_among_best, num_promoted
 
 _NUMBER: Final = re.compile(r"\d+$")
 
@@ -175,8 +175,10 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
 
     def _is_among_best(self, name: str, rung: tuple[int, int]) -> bool:
         known = self._rungs[rung]
-        found = places([s.values for s in known.values()], [s.violation for s in known.values()])
-        return bool(found[list(known).index(name)] < num_promoted(len(known), self._reduction_factor))
+        standings = known.values()
+        values, violations = [standing.values for standing in standings], [standing.violation for standing in standings]
+        count = num_promoted(len(known), self._reduction_factor)
+        return is_among_best(values, violations, list(known).index(name), count)
 
     def _sorted(self) -> list[tuple[tuple[int, int], dict[str, Standing]]]:
         return sorted(self._rungs.items(), key=lambda item: item[0])
