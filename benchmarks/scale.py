@@ -96,7 +96,7 @@ def against_stock(root: Path, finished: Sequence[int], running: int, repetitions
 
 
 def _our_cycle(storage: str | Path, num_trials: int) -> Callable[[], None]:
-    search = make_search(storage, num_trials)
+    search = make_search(storage, num_trials, enqueue=())  # settings to start from would be suggested at no cost
 
     def cycle() -> None:
         config = search.suggest("")
