@@ -18,7 +18,7 @@ from ray.tune.result import AUTO_RESULT_KEYS
 
 from analysis.table import rows
 from trainable.failure import failure_reason
-from tuning.live_front import live_front
+from tuning.live_front import LiveFront, live_front
 from tuning.outcome import Goals, Outcome
 from tuning.records import STOPPED_EARLY, Records, TrialState
 from tuning.tracking import Tracker
@@ -109,7 +109,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if self._records.add_report(report) and self._view:
             for text in result.get("news", ()):
                 self._view.message(f"trial {report['trial_id']}: {text}")
-            front = live_front(self._records.reports_frame(), self._goals)
+            front = self._front()
             self._view.front(rows(front.members), front.hypervolume)
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -145,13 +145,16 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if self._scheduler and "scheduler" in state:
             self._scheduler.set_state(state["scheduler"])
 
+    def _front(self) -> LiveFront:
+        return live_front(self._records.reports_frame(), self._goals, self._records.trials_frame())
+
     def _end_trial(self, trial: Trial, state: TrialState, reason: str = "", detail: str = "") -> None:
         name = trial_name(trial)
         self._records.end_trial(name, trial.config, state, reason, (trial.last_result or {}).get("time_total_s"))
         if self._tracker:
             self._tracker.end_trial(name, state, reason, detail)
             ended = sum(known is not TrialState.RUNNING for known in self._records.states.values())
-            front = live_front(self._records.reports_frame(), self._goals)
+            front = self._front()
             self._tracker.log_hypervolume(ended, front.hypervolume)
         self._show_trials()
 

@@ -20,7 +20,7 @@ from tuning.goals import Constraint, Objective
 from tuning.optuna_store import StudyStore, config_of, directions_of, reports_of, trial_name
 from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence, judge
 from tuning.samplers import METHOD, Dimensions, check_sampler, make_sampler
-from tuning.trial_plan import SLOT, Slot, TrialPlan, starting_points
+from tuning.trial_plan import SLOT, Slot, TrialPlan, Wait, starting_points
 
 
 class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
@@ -45,7 +45,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         sampler: ``tpe``, ``nsga2``, ``gp`` (one method only) or ``random``.
         seed: seed of the study; sampling and training seeds derive from it.
         num_trials: trials in all, repeats included.
-        repeats: how often each setting is run, with other training seeds.
+        repeats: how often a setting near the front is run, with other training seeds.
         max_concurrent: trials at a time; None leaves it to Ray.
         last_step: the step at which a trial ends by itself; one that ends before it is marked ``stopped_at_rung``.
         spaces: method → space.
@@ -87,21 +87,22 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._dimensions = Dimensions.of(chosen, self._fixed)
         settings = published_settings(chosen) if enqueue is None else enqueue
         starts = starting_points(chosen, settings, self._calibration, self._fixed)
-        self._plan = TrialPlan(starts, bool(self._dimensions.methods), num_trials, repeats)
+        self._plan = TrialPlan(starts, bool(self._dimensions.methods), num_trials, repeats, self._goals)
         self._storage, self._study_name = str(storage), study_name
         self._sampler, self._seed = sampler, seed
         self._max_concurrent, self._last_step = max_concurrent, last_step
         self._live: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._again: list[str] = []
-        self._peeked: list[Slot | None] = []
+        self._peeked: list[Slot | Wait | None] = []
         self._outcomes: dict[str, Outcome] = {}
         self._opened: StudyStore | None = StudyStore(self._storage, study_name, objectives)
 
     def _check_values(self, num_trials: int, repeats: int) -> None:
-        if num_trials < 1 or repeats < 1:
+        if not 1 <= repeats <= num_trials:
             raise ValueError(
-                f"num_trials and repeats must be at least 1, but got num_trials={num_trials} and repeats={repeats}"
+                f"1 <= repeats <= num_trials must hold, since every run of a setting is a trial, but got "
+                f"repeats={repeats} and num_trials={num_trials}; raise num_trials"
             )
         for space in self._spaces.values():
             space.check_calibration(self._calibration, self._fixed)
@@ -134,7 +135,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """The trials that the storage holds as running: after an interruption, what ``reconcile`` has to settle."""
         return self._store.running()
 
-    def _next_slot(self) -> Slot | None:
+    def _next_slot(self) -> Slot | Wait | None:
         """The slot to fill next, kept until something changes: Ray asks many times a second whether there is one."""
         if not self._peeked:
             self._peeked = [self._plan.next_slot(self._store.trials())]
@@ -148,7 +149,9 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     # Asking
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while enough are running.
+        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while it must wait.
+
+        It waits while enough are running, and while one that runs decides whether what is next is a repeat.
 
         Args:
             trial_id: Ray's id, of no account: the trial's id is the configuration's ``trial_id``.
@@ -160,6 +163,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
             self._live.add(name)
             return config_of(self._store.trial(name))
         slot = self._next_slot()
+        if isinstance(slot, Wait):
+            return None
         return str(Searcher.FINISHED) if slot is None else self._start(slot)
 
     def _start(self, slot: Slot) -> dict[str, Any]:
