@@ -44,6 +44,9 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
     front, then the others by violation, last those with an objective that is not a finite number. A report counts once
     for each trial and rung: whoever reports at a rung again was let through before.
 
+    A repeat of a setting (``repeat`` above 0) is neither stopped nor counted: it is run to know a good setting better,
+    and a rung is for telling settings apart, of which each stands there once.
+
     The state is what was reported, so ``rebuild`` makes it anew from the reports of an interrupted study. It has no
     metric in Ray's sense, and leaves that of a ``TuneConfig`` to others.
 
@@ -154,7 +157,7 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
     def _rung_of(self, name: str, report: Report) -> tuple[int, int] | None:
         """Bracket and rung at which a report is compared with others, None where it is not."""
         time = number(report, self._time_attr)
-        if math.isnan(time):
+        if math.isnan(time) or number(report, "repeat") > 0:
             return None
         bracket, rung = self._bracket_of(name), bisect_right(self._milestones, time) - 1
         return (bracket, rung) if bracket <= rung < len(self._milestones) - 1 else None

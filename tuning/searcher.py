@@ -25,7 +25,7 @@ from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence
 from tuning.samplers import ConditionalNSGAII, Dimensions, check_sampler
 from tuning.suggester import Suggester
 from tuning.trial_memory import TrialMemory
-from tuning.trial_plan import SLOT, Slot, TrialPlan, starting_points
+from tuning.trial_plan import SLOT, Slot, TrialPlan, Wait, starting_points
 
 
 class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
@@ -51,7 +51,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         sampler: ``tpe``, ``nsga2``, ``gp`` (one method only) or ``random``.
         seed: seed of the study; sampling and training seeds derive from it.
         num_trials: trials in all, repeats included.
-        repeats: how often each setting is run, with other training seeds.
+        repeats: how often a setting near the front is run, with other training seeds.
         max_concurrent: trials at a time; None leaves it to Ray.
         last_step: the step at which a trial ends by itself; one that ends before it is marked ``stopped_at_rung``.
         spaces: method → space.
@@ -99,7 +99,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._suggester = Suggester(sampler, dimensions, seed, num_trials, max_shown)
         settings = published_settings(chosen) if enqueue is None else enqueue
         starts = starting_points(chosen, settings, self._calibration, self._fixed)
-        self._plan = TrialPlan(starts, bool(dimensions.methods), num_trials, repeats)
+        self._plan = TrialPlan(starts, bool(dimensions.methods), num_trials, repeats, self._goals)
         self._storage, self._study_name = str(storage), study_name
         self._seed = seed
         self._known = tuple(map(ConditionalNSGAII.founder, known)) if sampler == "nsga2" else tuple(known)
@@ -107,15 +107,16 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._live: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._again: list[str] = []
-        self._peeked: list[Slot | None] = []
+        self._peeked: list[Slot | Wait | None] = []
         self._outcomes: dict[str, Outcome] = {}
         check_known(self._known, len(objectives))
         self._trials  # noqa: B018  opened now, for its errors
 
     def _check_values(self, num_trials: int, repeats: int) -> None:
-        if num_trials < 1 or repeats < 1:
+        if not 1 <= repeats <= num_trials:
             raise ValueError(
-                f"num_trials and repeats must be at least 1, but got num_trials={num_trials} and repeats={repeats}"
+                f"1 <= repeats <= num_trials must hold, since every run of a setting is a trial, but got "
+                f"repeats={repeats} and num_trials={num_trials}; raise num_trials"
             )
         for space in self._spaces.values():
             space.check_calibration(self._calibration, self._fixed)
@@ -151,7 +152,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """The trials that the storage holds as running: after an interruption, what ``reconcile`` has to settle."""
         return self._store.running()
 
-    def _next_slot(self) -> Slot | None:
+    def _next_slot(self) -> Slot | Wait | None:
         """The slot to fill next, kept until something changes: Ray asks many times a second whether there is one."""
         if not self._peeked:
             self._peeked = [self._plan.next_slot(self._store.trials())]
@@ -165,7 +166,9 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     # Asking
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while enough are running.
+        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while it must wait.
+
+        It waits while enough are running, and while one that runs decides whether what is next is a repeat.
 
         Args:
             trial_id: Ray's id, of no account: the trial's id is the configuration's ``trial_id``.
@@ -177,6 +180,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
             self._live.add(name)
             return config_of(self._store.trial(name))
         slot = self._next_slot()
+        if isinstance(slot, Wait):
+            return None
         return str(Searcher.FINISHED) if slot is None else self._start(slot)
 
     def _start(self, slot: Slot) -> dict[str, Any]:

@@ -61,22 +61,17 @@ class TestSuggestions:
         )
 
     @pytest.mark.parametrize("repeats", [1, 3])
-    def test_a_parameterless_method_runs_exactly_once_per_repeat(self, tmp_path: Path, repeats: int) -> None:
+    def test_a_parameterless_method_is_no_choice_and_has_at_most_its_repeats(
+        self, tmp_path: Path, repeats: int
+    ) -> None:
         search = make_search(tmp_path, num_trials=30, repeats=repeats)
         naive = [config for config in run_all(search) if config["method"] == "naive_deletion"]
-        assert [config["repeat"] for config in naive] == list(range(repeats))
+        assert 1 <= len(naive) <= repeats
+        assert [config["repeat"] for config in naive] == list(range(len(naive)))
         trials = [told(search, config["trial_id"]) for config in naive]
         assert all(trial.params == {} and trial.user_attrs["method"] == "naive_deletion" for trial in trials)
         choices = {t.distributions["method"].choices for t in search.study.trials if "method" in t.distributions}
         assert choices == {SAMPLED}
-
-    def test_every_setting_is_repeated_with_other_seeds(self, tmp_path: Path) -> None:
-        configs = run_all(make_search(tmp_path, num_trials=24, repeats=2))
-        groups = [configs[i : i + 2] for i in range(0, 24, 2)]
-        for once, again in groups:
-            assert (once["repeat"], again["repeat"]) == (0, 1)
-            assert (once["method"], settings_of(once)) == (again["method"], settings_of(again))
-            assert once["seed"] != again["seed"]
 
     def test_a_single_method_has_no_choice_of_method(self, tmp_path: Path) -> None:
         search = make_search(tmp_path, methods=("erasediff", "naive_deletion"), num_trials=6)
@@ -252,7 +247,8 @@ class TestRefusals:
             ({"calibration": {}}, "retain_gradient_norm must be measured"),
             ({"ideal": {"sscd": 0.95, "nll": 6.0}}, "ideal must be better than the baseline"),
             ({"ideal": {"sscd": 0.1}}, "ideal must be better than the baseline"),
-            ({"num_trials": 0}, "must be at least 1"),
+            ({"num_trials": 0}, "1 <= repeats <= num_trials must hold"),
+            ({"num_trials": 3, "repeats": 4}, "repeats=4 and num_trials=3; raise num_trials"),
         ],
     )
     def test_a_broken_rule_is_named(self, tmp_path: Path, changes: dict[str, Any], message: str) -> None:
