@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -123,6 +123,20 @@ def config_of(trial: FrozenTrial) -> dict[str, Any]:
     return config
 
 
+class _InformedStudy(optuna.Study):  # type: ignore[misc]
+    """A study as its sampler sees it: with trials of other studies before its own."""
+
+    def __init__(self, study: optuna.Study, known: Sequence[FrozenTrial]) -> None:
+        super().__init__(study.study_name, study._storage)
+        self._known = known
+
+    def _get_trials(
+        self, deepcopy: bool = True, states: Container[TrialState] | None = None, use_cache: bool = False
+    ) -> list[FrozenTrial]:
+        known = [trial for trial in self._known if states is None or trial.state in states]
+        return [*known, *super()._get_trials(deepcopy, states, use_cache)]
+
+
 class StudyStore:
     """A study's trials by the name that they go by everywhere.
 
@@ -130,14 +144,22 @@ class StudyStore:
         location: what ``open_storage`` takes.
         study_name: name in the storage.
         objectives: metric and direction.
+        known: trials of other studies, which samplers see before this one's.
 
     Raises:
         ValueError: as ``open_study``.
     """
 
-    def __init__(self, location: str | Path, study_name: str, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self,
+        location: str | Path,
+        study_name: str,
+        objectives: Sequence[Objective],
+        known: Sequence[FrozenTrial] = (),
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its news would run through the live terminal view
         self.study = open_study(location, study_name, objectives)
+        self._asked = _InformedStudy(self.study, known)
         self._handles: dict[str, optuna.Trial] = {}
 
     def trials(self) -> list[FrozenTrial]:
@@ -166,10 +188,10 @@ class StudyStore:
 
     def ask(self, sampler: BaseSampler, params: Mapping[str, Any] | None) -> optuna.Trial:
         """A new trial, with ``params`` given where there are any."""
-        self.study.sampler = sampler
+        self._asked.sampler = sampler
         if params:
             self.study.enqueue_trial(dict(params))
-        trial = self.study.ask()
+        trial = self._asked.ask()
         self._handles[trial_name(trial.number)] = trial
         return trial
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
 from diffusion.rng import derive_seed
@@ -47,6 +48,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         num_trials: trials in all, repeats included.
         repeats: how often each setting is run, with other training seeds.
         max_concurrent: trials at a time; None leaves it to Ray.
+        known: finished trials of other studies, in this one's parameters and units: the sampler sees them before this
+            study's, and nobody else does.
         last_step: the step at which a trial ends by itself; one that ends before it is marked ``stopped_at_rung``.
         spaces: method → space.
 
@@ -73,6 +76,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         repeats: int = 1,
         max_concurrent: int | None = None,
         last_step: int | None = None,
+        known: Sequence[FrozenTrial] = (),
         spaces: Mapping[str, MethodSpace] = SEARCH_SPACES,
     ) -> None:
         super().__init__()
@@ -96,7 +100,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._again: list[str] = []
         self._peeked: list[Slot | None] = []
         self._outcomes: dict[str, Outcome] = {}
-        self._opened: StudyStore | None = StudyStore(self._storage, study_name, objectives)
+        self._known = tuple(known)
+        self._opened: StudyStore | None = StudyStore(self._storage, study_name, objectives, self._known)
 
     def _check_values(self, num_trials: int, repeats: int) -> None:
         if num_trials < 1 or repeats < 1:
@@ -113,7 +118,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     def _store(self) -> StudyStore:
         """The storage, opened again after unpickling."""
         if self._opened is None:
-            self._opened = StudyStore(self._storage, self._study_name, self._goals.objectives)
+            self._opened = StudyStore(self._storage, self._study_name, self._goals.objectives, self._known)
         return self._opened
 
     @property
