@@ -28,6 +28,7 @@ from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEAR
 from tuning.config import StudyConfig, to_yaml
 from tuning.constraints import RATIO, RATIO_STDERR
 from tuning.files import write_text_atomic
+from tuning.outcome import TIME_BUDGET
 from tuning.records import STOPPED_EARLY
 
 _MODEL_TITLES = {
@@ -206,6 +207,8 @@ def _trials(study: Study) -> list[str]:
     counts = study.trials["state"].value_counts().sort_index()
     early = sum(str(trial["reason"]).startswith(STOPPED_EARLY) for trial in _in_state(study, "COMPLETE"))
     ended = f" {early} of those COMPLETE were stopped at a rung before the last." if early else ""
+    out_of_time = sum(trial["reason"] == TIME_BUDGET for trial in _in_state(study, "COMPLETE"))
+    ended += f" {out_of_time} ended before their last rung with the time budget." if out_of_time else ""
     summary = page.paragraph(", ".join(f"{count} {state}" for state, count in counts.items()) + "." + ended)
     failed = [[str(trial[name]) for name in ("trial_id", "method", "reason")] for trial in _in_state(study, "FAIL")]
     return [summary, page.table(["trial", "method", "reason"], failed) if failed else ""]

@@ -121,7 +121,10 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._view.front(*self._live_front())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial ran to its end or was stopped by the scheduler, unless the searcher takes it as failed."""
+        """A trial ran to its end or was stopped, unless the searcher takes it as failed; or it could not start."""
+        if "time_total_s" not in (trial.last_result or {}):
+            self._end_trial(trial, TrialState.STOPPED, CUT_OFF)
+            return
         outcome = self._outcome(trial_name(trial)) if self._outcome else None
         state, reason = verdict(outcome)
         self._end_trial(trial, state, reason)
@@ -137,7 +140,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._view.message(f"trial {trial_name(trial)} failed: {reason}")
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
-        """Ray is done. What still runs was cut off, of which Ray says nothing (time budget, interrupt)."""
+        """Ray is done. What still runs was cut off by an interrupt, of which Ray says nothing."""
         states = self._records.states
         for trial in trials:
             if states.get(trial_name(trial), TrialState.RUNNING) is TrialState.RUNNING:
@@ -191,7 +194,7 @@ def verdict(outcome: Outcome | None) -> tuple[TrialState, str]:
     if outcome is not None and outcome.reason is not None:
         return TrialState.FAIL, outcome.reason
     if outcome is not None and outcome.stopped_at_rung is not None:
-        return TrialState.COMPLETE, f"{STOPPED_EARLY} {outcome.stopped_at_rung}"
+        return TrialState.COMPLETE, outcome.stopped_by or f"{STOPPED_EARLY} {outcome.stopped_at_rung}"
     return TrialState.COMPLETE, ""
 
 

@@ -14,7 +14,18 @@ from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES
-from tuning import encoder_checks, goal_checks, image_checks, model_checks, paths, prompt_checks, retain_checks
+from tuning import (
+    budget_checks,
+    encoder_checks,
+    goal_checks,
+    image_checks,
+    model_checks,
+    paths,
+    prompt_checks,
+    resume_checks,
+    retain_checks,
+    warm_start_checks,
+)
 from tuning.extension_checks import METHOD, METRIC, WORKLOAD, Kind, extension_problems
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
@@ -192,6 +203,8 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("repeats", "num_trials"), _repeats),
     (("rungs",), _rungs),
     (("scheduler", "rungs"), _scheduler),
+    (("num_trials", "repeats"), budget_checks.trials_problems),
+    (("time_budget", "rungs", *budget_checks.FIELDS), budget_checks.time_problems),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
     *(_for_field(_url, field) for field in _URL_FIELDS),
@@ -219,6 +232,12 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
 
 LAUNCH: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("storage_path", "name", "resume"), paths.study_problems),
+    (("storage_path", "name", "resume"), resume_checks.weights_problems),
+    (("warm_start", "storage_path", "name", "resume"), warm_start_checks.study_problems),
+    (
+        ("warm_start", "storage_path", "name", "resume", "methods", "objectives", "constraints", "fix"),
+        warm_start_checks.content_problems,
+    ),
     (("objectives", "retrained_model", "unseen", "workload", "ideal", "dropped"), _ideal),
 )
 """Fields and facts of the command line → check: ``resume``; ``dropped``, field → the flag that dropped it."""
@@ -261,4 +280,7 @@ def resolved_paths(values: Mapping[str, Any]) -> dict[str, Any]:
         resolved["forget"] = tuple(paths.resolve_input(path) for path in resolved["forget"])
     if "storage_path" in resolved and not is_remote(resolved["storage_path"]):
         resolved["storage_path"] = str(paths.absolute(resolved["storage_path"]))
+    if "warm_start" in resolved and "storage_path" in resolved:
+        storage = resolved["storage_path"]
+        resolved["warm_start"] = tuple(warm_start_checks.resolved(s, storage) for s in resolved["warm_start"])
     return resolved

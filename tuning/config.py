@@ -180,7 +180,16 @@ def render(config: StudyConfig) -> str:
     head = [
         f"# Study {config.name!r}: {config.num_trials} trials of {', '.join(config.methods)},",
         f"# up to {max(config.rungs)} steps of {rows} rows, reports at {reports}.",
+        *(f"# {entry[0].upper()}{entry[1:]}." for entry in _warm_starts(config)),
         f"# Files go to {config.root}, runs to {config.tracking_uri}.",
         "# Nothing was started or written.",
     ]
     return "\n".join([*head, to_yaml(config)])
+
+
+def _warm_starts(config: StudyConfig) -> list[str]:
+    if not config.warm_start:
+        return []
+    from tuning.warm_start import taken_by  # which reads studies by means of this module
+
+    return list(map(str, taken_by(config)))

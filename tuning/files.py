@@ -35,6 +35,11 @@ class StudyFiles:
         return self.root / "study.yaml"
 
     @property
+    def warm_start(self) -> Path:
+        """What was taken of other studies when this one began."""
+        return self.root / "warm_start.json"
+
+    @property
     def baseline(self) -> Path:
         """Metrics of the untouched model and, where there is one, of the retrained model."""
         return self.root / "baseline.json"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from safetensors.torch import load_file
 
@@ -89,22 +91,34 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     Ranges of settings that act relative to them, such as ``scaling_norm``, are laid out from these. Forget images that
     are unlearned one at a time take turns.
     """
+    return timed_calibration(plan, seed)[0]
+
+
+def timed_calibration(plan: TrialPlan, seed: int) -> tuple[dict[str, float], float]:
+    """As `calibrate`, and the seconds of one such step: the median, since the first ones are slow."""
     workloads = plan.source.open_each()
     denoiser = plan.source.load(workloads[0], plan.source.settings.model)
     buffers = GradientBuffers(list(denoiser.network.parameters()))
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
     limit = training_rows(training.batch_size)
-    norms = []
+    norms, seconds = [], []
     for step in range(max(CALIBRATION_STEPS, len(workloads))):
-        turn = step % len(workloads)
+        turn, began = step % len(workloads), time.perf_counter()
         batches = [
             workloads[turn].batch(plan.prepared[turn], seed, step, index, training.batch_size)
             for index in range(training.accumulation)
         ]
         geometry = accumulate(denoiser, method, batches, buffers, limit=limit)
         norms.append((geometry.retain_norm, geometry.forget_norm))
+        seconds.append(time.perf_counter() - began)
     retain, forget = (sum(values) / len(values) for values in zip(*norms, strict=True))
-    return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}
+    return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}, median(seconds)
+
+
+def timed_model(plan: TrialPlan, model: str, fidelity: Fidelity, seed: int) -> tuple[dict[str, Measurement], float]:
+    """As `measure_model`, and the seconds that it took."""
+    began = time.perf_counter()
+    return measure_model(plan, model, fidelity, seed), time.perf_counter() - began
 
 
 def prepare(source: Source, methods: Sequence[str]) -> tuple[tuple[Prepared, ...], dict[str, str]]:

@@ -21,6 +21,8 @@ NOT_MEASURED: Final = 1e3
 NEVER_REPORTED: Final = "never reported"
 NOT_FINITE: Final = "objective not finite"
 INTERRUPTED: Final = "interrupted"
+#: Why a trial is complete that had more rungs before it.
+TIME_BUDGET: Final = "ended by the time budget"
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,17 @@ class Goals:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended: ``report`` stands for a completed one, ``reason`` says why a failed one failed."""
+    """How a trial ended: ``report`` stands for a completed one, ``reason`` says why a failed one failed.
+
+    ``stopped_by`` says what stopped one below its last rung, where that was not the scheduler.
+    """
 
     report: Report | None
     values: tuple[float, ...] = ()
     constraints: Mapping[str, float] = field(default_factory=dict)
     reason: str | None = None
     stopped_at_rung: int | None = None
+    stopped_by: str = ""
 
     @property
     def completed(self) -> bool:

@@ -105,10 +105,14 @@ class StudyConfig(BaseModel):
     report_metrics: tuple[str, ...] = Field((), description="metrics that are reported besides")
     fix: dict[str, FiniteFloat] = Field({}, description="hyper-parameters held at a value, NAME=VALUE")
     enqueue: tuple[Settings, ...] = Field((), description="settings tried first, each {method: NAME, parameter: value}")
+    warm_start: tuple[str, ...] = Field(
+        (),
+        description="studies whose trials are known from the start and fronts tried first: names or directories",
+    )
     searcher: Literal["tpe", "nsga2", "gp", "random"] = Field("tpe", description="how settings are suggested")
     num_trials: Positive = Field(description="trials of the study")
     time_budget: Duration | None = Field(
-        None, description="time after which no trial starts and running ones are cut off at once: 8h, 90m, 600s"
+        None, description="time after which no trial starts and running ones end at their next report: 8h, 90m, 600s"
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="what everything random derives from")
     repeats: Positive = Field(

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from analysis.table import rows
-from tuning.callback import StudyCallback, verdict
+from search_spaces import published_settings, space_of
+from tuning.callback import CUT_OFF, StudyCallback, verdict
+from tuning.deadline import CutOff, Deadline, UntilDeadline
+from tuning.known_trials import known_trials
+from tuning.outcome import TIME_BUDGET
 from tuning.records import Records, TrialState
 from tuning.scheduler import ParetoHalving
+from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.session import Session
 from tuning.timing import TrialClock
 from tuning.tracking import Tracker
+from tuning.transfer import Transfer
 from tuning.trials import latest_checkpoint, run_trials
+from tuning.warm_start import taken_by
 
 
 class StudyFailedError(RuntimeError):
@@ -19,7 +29,7 @@ class StudyFailedError(RuntimeError):
 
 
 def search(session: Session, *, resume: bool) -> TrialClock:
-    """Run the study's trials.
+    """Run the study's trials, until there are enough of them or the time is over, whichever comes first.
 
     Raises:
         StudyFailedError: no trial reported.
@@ -29,31 +39,35 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     searcher = _searcher(session)
     interrupted = reconcile(searcher, records, session.tracker) if resume else {}
     scheduler = _scheduler(session)
+    deadline, cut_off = Deadline(config.time_budget), CutOff()
+    until = UntilDeadline(deadline, scheduler)
     slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
-    generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted)
+    generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted, is_over=deadline.is_over)
     callback = StudyCallback(
         records,
         session.goals,
         num_trials=config.num_trials,
         tracker=session.tracker,
         view=session.view,
-        outcome=searcher.outcome,
+        outcome=lambda name: until.named(name, searcher.outcome(name)),
         scheduler=scheduler,
     )
+    if config.time_budget is not None and session.workers.pace is not None:
+        session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
     session.view.stage("trials", config.num_trials)
-    clock, cut_before = TrialClock(slots), _cut_off(records)
-    run_trials(config, session.workers.plan, generator, [callback, clock], scheduler)
+    clock = TrialClock(slots)
+    run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], until)
     # Ray takes an interrupt and returns as if done.
-    in_time = config.time_budget is None or clock.elapsed < config.time_budget
-    if in_time and _cut_off(records) - cut_before:
+    if cut_off.names or not (deadline.is_over() or searcher.is_finished()):
         raise KeyboardInterrupt
-    _settle(searcher, records)
+    settle(searcher, records, session.tracker)
     _require_reports(session)
     return clock
 
 
 def _searcher(session: Session) -> ConstrainedOptunaSearch:
     config, goals = session.config, session.goals
+    transfers = taken_by(config)
     return ConstrainedOptunaSearch(
         methods=config.methods,
         objectives=config.objectives,
@@ -62,7 +76,8 @@ def _searcher(session: Session) -> ConstrainedOptunaSearch:
         ideal=goals.ideal,
         calibration=session.baseline.calibration,
         fix=config.fix,
-        enqueue=config.enqueue or None,
+        enqueue=starts(config, transfers),
+        known=known_trials(transfers, goals, [space_of(method) for method in config.methods], config.fix),
         storage=config.optuna_storage or session.files.journal,
         study_name=config.name,
         sampler=config.searcher,
@@ -71,6 +86,14 @@ def _searcher(session: Session) -> ConstrainedOptunaSearch:
         repeats=config.repeats,
         last_step=config.rungs[-1],
     )
+
+
+def starts(config: StudyConfig, transfers: Sequence[Transfer]) -> list[Mapping[str, Any]] | None:
+    """Settings to start from: the user's own, those of other studies' fronts, and without the user's the authors'."""
+    fronts = [settings for entry in transfers for settings in entry.front]
+    if config.enqueue or not fronts:
+        return [*config.enqueue, *fronts] or None
+    return [*fronts, *published_settings(space_of(method) for method in config.methods)]
 
 
 def _scheduler(session: Session) -> ParetoHalving | None:
@@ -118,13 +141,19 @@ def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Trac
     return {name: path for name, path in checkpoints.items() if path is not None}
 
 
-def _cut_off(records: Records) -> set[str]:
-    return {name for name, state in records.states.items() if state is TrialState.STOPPED}
+def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
+    """Tell Optuna of trials that did not get to run before the time was over: none is left running.
 
-
-def _settle(searcher: ConstrainedOptunaSearch, records: Records) -> None:
-    """Tell Optuna of trials that the time budget cut off: none is left running."""
-    searcher.reconcile({name: () for name in _cut_off(records) if records.steps(name)})
+    One that had reported before an interruption counts with that; the settings of the others are run again if the study
+    is resumed.
+    """
+    waiting = searcher.running_trials()
+    searcher.reconcile({name: () for name in waiting if records.steps(name)})
+    for name in waiting:
+        state, reason = (TrialState.COMPLETE, TIME_BUDGET) if records.steps(name) else (TrialState.STOPPED, CUT_OFF)
+        records.end_trial(name, {}, state, reason)
+        if tracker:
+            tracker.end_trial(name, state, reason)
 
 
 def _require_reports(session: Session) -> None:

@@ -31,6 +31,7 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         max_concurrent: trials at a time, also how many may wait for a machine (without it Ray lets one wait, so that
             a cluster grows one worker at a time, and a suggestion is made one trial ahead of its turn).
         checkpoints: trial → checkpoint directory from which a trial that is handed out again goes on.
+        is_over: whether the time is over, so that no trial is handed out any more.
     """
 
     _live: ClassVar[WeakValueDictionary[str, StudySearchGenerator]] = WeakValueDictionary()
@@ -40,10 +41,12 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         searcher: ConstrainedOptunaSearch,
         max_concurrent: int | None = None,
         checkpoints: Mapping[str, str] | None = None,
+        is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(searcher if max_concurrent is None else ConcurrencyLimiter(searcher, max_concurrent))
         self._search = searcher
         self._checkpoints = dict(checkpoints or {})
+        self._is_over = is_over
         self._trials: dict[str, Trial] = {}
         self._live[searcher.study.study_name] = self
 
@@ -56,11 +59,13 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         return self._search.num_trials
 
     def is_finished(self) -> bool:
-        """Whether the searcher has handed out every trial, or Ray has called the search off."""
-        return self._finished or self._search.is_finished()
+        """Whether the searcher has handed out every trial, the time is over, or Ray has called the search off."""
+        return self._finished or self._is_over() or self._search.is_finished()
 
     def create_trial_if_possible(self, experiment_spec: dict[str, Any]) -> Trial | None:
-        """The next trial; None while the limit holds it back, and after the last."""
+        """The next trial; None while the limit holds it back, after the last, and when the time is over."""
+        if self._is_over():
+            return None
         suggested = self.searcher.suggest("")
         if suggested == Searcher.FINISHED:
             self._finished = True
@@ -81,8 +86,13 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         return trial
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the searcher, with the reason of a failure: Ray itself hands on only that there was one."""
+        """Tells the searcher, with the reason of a failure: Ray itself hands on only that there was one.
+
+        Of a trial that was stopped before it started there is nothing to tell; it stays open, to be settled.
+        """
         trial = self._trials.pop(trial_id, None)
+        if result is None and not error:
+            return
         if error and trial is not None:
             self._search.note_failure(trial_id, failure_reason(error_text(trial)))
         super().on_trial_complete(trial_id, result=result, error=error)

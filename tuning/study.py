@@ -17,6 +17,7 @@ from analysis.load import load_study
 from analysis.plots import front_picture
 from analysis.report import write_report
 from analysis.table import rows
+from tuning import warm_start
 from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
 from tuning.config import to_yaml
@@ -64,6 +65,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     files = StudyFiles(config.root)
     files.root.mkdir(parents=True, exist_ok=True)
     write_text_atomic(files.study, to_yaml(config))
+    warm_start.begin(config, files, view)
     with Workers(config, files, view) as workers:
         session = Session.open(config, files, workers, view, _baseline(config, workers, files, resume))
         try:

@@ -24,7 +24,7 @@ def run_trials(
     callbacks: Sequence[Callback],
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run trials until the search or the time budget is over; without a scheduler, each to its end."""
+    """Run trials until the search is over; without a scheduler, each to its end."""
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
     trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
     tuner = tune.Tuner(
@@ -35,7 +35,6 @@ def run_trials(
             num_samples=config.num_trials,
             reuse_actors=True,
             trial_dirname_creator=_directory_of,
-            time_budget_s=config.time_budget,
         ),
         run_config=RunConfig(
             name="ray",

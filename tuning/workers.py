@@ -13,7 +13,8 @@ import ray
 from diffusion.rng import derive_seed
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, Measured, with_given_ideal
 from tuning.files import StudyFiles
-from tuning.measuring import calibrate, measure_model, measure_unmemorised, prepare
+from tuning.measuring import measure_model, measure_unmemorised, prepare, timed_calibration, timed_model
+from tuning.pace import Pace
 from tuning.schema import StudyConfig
 
 if TYPE_CHECKING:
@@ -37,6 +38,8 @@ class Workers:
         self._config, self._files, self._view = config, files, view
         self._plan: TrialPlan | None = None
         self._labels: dict[str, str] = {}
+        #: How long trials will take; None where the baseline was not measured here and now.
+        self.pace: Pace | None = None
 
     def __enter__(self) -> Workers:
         self._view.stage("start Ray")
@@ -104,17 +107,20 @@ class Workers:
         picture = {"picture": UNTOUCHED} if config.log_forget_images else {}
         tasks: dict[str, Task] = {
             UNTOUCHED: (measure_model, (plan, config.model, full, seed), picture),
-            UNTOUCHED_SEARCH: (measure_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
+            UNTOUCHED_SEARCH: (timed_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
         }
         if config.retrained_model:
             tasks[RETRAINED] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": RETRAINED})
         else:
             tasks[UNSEEN] = (measure_unmemorised, (plan, config.unseen, full, seed), {})
-        calibration: Task = (calibrate, (plan, derive_seed(config.seed, "calibration")), {})
-        norms, *measured = self._run("measure baseline", [calibration, *tasks.values()])
+        calibration: Task = (timed_calibration, (plan, derive_seed(config.seed, "calibration")), {})
+        (norms, step_seconds), *results = self._run("measure baseline", [calibration, *tasks.values()])
+        measured = dict(zip(tasks, results, strict=True))
+        measured[UNTOUCHED_SEARCH], report_seconds = measured[UNTOUCHED_SEARCH]
+        self.pace = Pace(step_seconds * len(plan.prepared), report_seconds)
         models = {
             model: {name: Measured(m.value, m.stderr, m.num_samples, m.replicates) for name, m in measurements.items()}
-            for model, measurements in zip(tasks, measured, strict=True)
+            for model, measurements in measured.items()
             if measurements
         }
         return Baseline(with_given_ideal(models, config.ideal), norms, self._labels)

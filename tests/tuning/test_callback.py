@@ -18,7 +18,7 @@ from tuning.callback import StudyCallback, report_of
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective
 from tuning.live_front import live_front, trial_ranks
-from tuning.outcome import Goals, Outcome
+from tuning.outcome import TIME_BUDGET, Goals, Outcome
 from tuning.records import Records, TrialState, read_table
 from tuning.tracking import EXPERIMENT, Tracker
 
@@ -222,6 +222,7 @@ class FakeTrial:
     [
         (Outcome(None, reason="objective not finite"), "FAIL", "objective not finite"),
         (Outcome({}, stopped_at_rung=1), "COMPLETE", "stopped at rung 1"),
+        (Outcome({}, stopped_at_rung=1, stopped_by=TIME_BUDGET), "COMPLETE", TIME_BUDGET),
         (Outcome({}), "COMPLETE", ""),
         (None, "COMPLETE", ""),
     ],

@@ -222,8 +222,8 @@ class TestCommandLine:
             assert field.description is not None
             assert " ".join(field.description.split()) in printed
 
-    def test_help_says_that_the_time_budget_cuts_running_trials_off(self) -> None:
-        assert "running ones are cut off at once" in str(StudyConfig.model_fields["time_budget"].description)
+    def test_help_says_what_the_end_of_the_time_budget_is_for_running_trials(self) -> None:
+        assert "running ones end at their next report" in str(StudyConfig.model_fields["time_budget"].description)
 
     def test_help_and_dry_run_import_no_engine(self, workspace: Path) -> None:
         code = (
