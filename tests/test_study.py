@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -186,13 +187,15 @@ def test_the_front_under_another_bound_from_files_alone(finished):
     assert "0000" in result.stdout
 
 
-def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finished, study_file, tmp_path):
-    """The driver is killed between two reports of a trial; what was reported stays, and the rest follows."""
+@pytest.fixture(scope="module")
+def resumed(study_file, tmp_path_factory):
+    """A study of five trials whose driver was killed between two reports of a trial, and which was gone on with."""
+    storage = tmp_path_factory.mktemp("killed")
     process = subprocess.Popen(
-        command(study_file, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=tmp_path,
-        start_new_session=True,
+        command(study_file, storage, "--num-trials", "5"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        cwd=storage, start_new_session=True,
     )  # fmt: skip
-    reports = tmp_path / "tiny" / "reports.csv"
+    reports = storage / "tiny" / "reports.csv"
     deadline = time.monotonic() + 300
     while not (reports.exists() and len(reports.read_text().splitlines()) > 6):
         assert process.poll() is None, "the study ended before it could be killed"
@@ -202,13 +205,60 @@ def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finishe
     process.wait()
     kept = reports.read_text().splitlines()
 
-    assert launch(study_file, tmp_path).returncode == 2  # it exists: only --resume goes on
-    result = launch(study_file, tmp_path, "--resume")
+    assert launch(study_file, storage, "--num-trials", "5").returncode == 2  # it exists: only --resume goes on
+    result = launch(study_file, storage, "--num-trials", "5", "--resume")
     assert result.returncode == 0, result.stderr + result.stdout
-    assert set(kept[:-1]) <= set(reports.read_text().splitlines())
+    return storage, kept
+
+
+def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finished, resumed):
+    """What was reported stays, and the rest follows: the first five trials of the study of seven."""
+    storage, kept = resumed
+    reports = (storage / "tiny" / "reports.csv").read_text()
+    assert set(kept[:-1]) <= set(reports.splitlines())
+    whole = (root(finished) / "reports.csv").read_text()
+    assert len(reports.splitlines()) == 1 + 5 * 2
+    assert whole.startswith(reports)
+    assert pd.read_csv(storage / "tiny" / "trials.csv", dtype=str)["trial_id"].is_unique
+
+
+def test_a_finished_study_that_is_extended_is_the_larger_study(finished, resumed, study_file, tmp_path):
+    study = resumed[0] / "tiny"
+    before = {name: (study / name).read_bytes() for name in ("report.html", "trials.csv")}
+    result = launch(study_file, resumed[0], "--num-trials", str(NUM_TRIALS), "--resume")
+    assert result.returncode == 0, result.stderr + result.stdout
     for name in ("reports.csv", "front.csv"):
-        assert (tmp_path / "tiny" / name).read_text() == (root(finished) / name).read_text(), name
-    assert pd.read_csv(tmp_path / "tiny" / "trials.csv", dtype=str)["trial_id"].is_unique
+        assert (study / name).read_bytes() == (root(finished) / name).read_bytes(), name
+    assert (study / "report.html").read_bytes() != before["report.html"]
+    trials = read_table(study / "trials.csv")
+    (tmp_path / "trials.csv").write_bytes(before["trials.csv"])
+    pd.testing.assert_frame_equal(trials[:5], read_table(tmp_path / "trials.csv"), obj="trials that ended before")
+    assert set(trials["state"]) == {"COMPLETE"}
+    members = {Path(path).name for path in read_table(study / "front.csv")["checkpoint"]}
+    assert {path.name for path in (study / "checkpoints").iterdir()} == members
+    client = MlflowClient(f"sqlite:///{resumed[0]}/mlflow.db")
+    runs = client.search_runs([e.experiment_id for e in client.search_experiments()])
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert len(runs) == 1 + NUM_TRIALS
+    assert load_study(study).config.num_trials == NUM_TRIALS
+
+
+def test_a_study_begins_with_what_another_one_knows_and_says_what_its_time_holds(finished, study_file, tmp_path):
+    flags = ("--name", "after", "--warm-start", str(root(finished)), "--num-trials", "1", "--constraint", "fid <= 9x")
+    result = launch(study_file, tmp_path, *flags, "--time-budget", "1h")
+    assert result.returncode == 0, result.stderr + result.stdout
+    printed = " ".join(result.stdout.split())
+    assert f"{NUM_TRIALS} trials known, none left out" in printed
+    assert re.search(
+        r"the time budget of 1 h 00 min holds about [1-9]\d+ trials, 1 at a time and about \d+ s each", printed
+    )
+    taken = json.loads((tmp_path / "after" / "warm_start.json").read_text())["studies"][0]
+    assert len(taken["trials"]) == NUM_TRIALS
+    first, study = taken["front"][0], load_study(tmp_path / "after")
+    assert [report["method"] for _, report in study.reports.iterrows()] == [first["method"]] * 2
+    for name in set(first) - {"method"}:
+        assert study.reports[name].tolist() == [first[name]] * 2
+    assert set(study.front["trial_id"]) == {"00000"}
 
 
 def test_trials_that_are_not_among_the_best_are_stopped_early(study_file, tmp_path):

@@ -19,6 +19,7 @@ from analysis.plots import front_figure, front_picture, hypervolume_figure
 from analysis.report import main as report_main
 from analysis.report import write_report
 from analysis.scene import compose, hypervolume_by_trial
+from tuning.outcome import TIME_BUDGET
 
 StudyMaker = Callable[..., Path]
 
@@ -173,6 +174,13 @@ class TestReport:
         lines = (root / "trials.csv").read_text().replace(",COMPLETE,,", ",COMPLETE,stopped at rung 1,", 3)
         (root / "trials.csv").write_text(lines)
         assert "3 of those COMPLETE were stopped at a rung before the last." in page_of(root).text
+
+    def test_trials_that_the_time_budget_ended_are_counted(self, make_study: StudyMaker) -> None:
+        root = make_study()
+        assert "time budget" not in page_of(root).text
+        lines = (root / "trials.csv").read_text().replace(",COMPLETE,,", f",COMPLETE,{TIME_BUDGET},", 2)
+        (root / "trials.csv").write_text(lines)
+        assert "2 ended before their last rung with the time budget." in page_of(root).text
 
     def test_over_forgotten_members_are_flagged(self, make_study: StudyMaker) -> None:
         root = make_study()
