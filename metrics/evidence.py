@@ -99,6 +99,12 @@ class Evidence:
                     images |= zip((rows[index] for index in block), self.space.decode(points).cpu(), strict=True)
         return torch.stack([images[index] for index in range(self.fidelity.num_images)])
 
+    @property
+    def samples_so_far(self) -> Tensor | None:
+        """The samples, where somebody has asked for them."""
+        made: Tensor | None = vars(self).get("samples")
+        return made
+
     def samples_of(self, prompt: str) -> Tensor:
         """Those samples that were made under one of the prompts, (n, C, H, W)."""
         return self.samples[self._rows_of(prompt)]

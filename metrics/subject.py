@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from torch import Tensor
 
@@ -46,6 +47,17 @@ class Fidelity:
         wrong = [f"{entry.name}={getattr(self, entry.name)}" for entry in fields(self) if getattr(self, entry.name) < 1]
         if wrong:
             raise ValueError(f"every field of Fidelity must be at least 1, but got {', '.join(wrong)}")
+
+    def share(self, part: float) -> Fidelity:
+        """The same with a part of the images, denoisings and probes, rounded up: their first ones.
+
+        At least two of each, where there are two: one has no standard error.
+
+        Args:
+            part: in (0, 1].
+        """
+        counts = {name: getattr(self, name) for name in ("num_images", "num_denoisings", "num_probes")}
+        return replace(self, **{name: max(min(2, whole), math.ceil(part * whole)) for name, whole in counts.items()})
 
 
 @dataclass(frozen=True)

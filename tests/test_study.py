@@ -263,7 +263,8 @@ def test_a_study_begins_with_what_another_one_knows_and_says_what_its_time_holds
 
 def test_trials_that_are_not_among_the_best_are_stopped_early(study_file, tmp_path):
     flags = ("--scheduler", "pareto_halving", "--rungs", "1", "2", "4", "--num-trials", "5", "--name", "halved")
-    result = launch(study_file, tmp_path, *flags)
+    measuring = ("--ladder", "0.5", "0.5", "1", "--bound-confidence", "0.95")
+    result = launch(study_file, tmp_path, *flags, *measuring)
     assert result.returncode == 0, result.stderr + result.stdout
     study = load_study(tmp_path / "halved")
     reports, trials = study.reports, study.trials.set_index("trial_id")
@@ -273,6 +274,12 @@ def test_trials_that_are_not_among_the_best_are_stopped_early(study_file, tmp_pa
     assert early, "of five trials at most two are the best of the first rung when they come"
     assert {name: reason for name, reason in trials["reason"].items() if reason} == early
     assert (reports.groupby("trial_id")["step"].apply(list) == [[1, 2, 4][: rung + 1] for rung in rungs]).all()
+    whole = study.baseline.models["untouched_search"]["fid"].num_samples
+    counts = reports.groupby("rung")["fid_num"].agg(["min", "max"])
+    assert counts.loc[0, "max"] <= whole / 2
+    assert counts.loc[2, "max"] <= whole
+    assert (reports["fid_low"] <= reports["fid"]).all()
+    assert (reports["fid"] <= reports["fid_high"]).all()
     for name, reason in early.items():
         assert f"trial {name} {reason}" in result.stdout
     told = optuna.load_study(

@@ -10,6 +10,7 @@ import torch
 from diffusion.denoiser import Denoiser
 from metrics.subject import Fidelity
 from trainable.device import DeviceSettings
+from trainable.quality import QualityRule
 from trainable.workloads import WORKLOADS
 from trainable.workloads.workload import Prepared, Workload, WorkloadSettings
 
@@ -80,6 +81,8 @@ class TrialPlan:
         candidates: directory for the weights behind each report; None keeps none.
         images: directory for pictures; None draws none.
         log_forget_images: whether forget images and what is made of them may be drawn.
+        ladder: part of ``fidelity`` that a report at each rung is measured with; empty: all of it at every rung.
+        rule: when a report has enough images, and when a trial ends early; None: all of them, and never.
     """
 
     source: Source
@@ -91,3 +94,9 @@ class TrialPlan:
     candidates: Path | None = None
     images: Path | None = None
     log_forget_images: bool = False
+    ladder: tuple[float, ...] = ()
+    rule: QualityRule | None = None
+
+    def fidelity_at(self, rung: int) -> Fidelity:
+        """How much a report at a rung measures."""
+        return self.fidelity.share(self.ladder[rung]) if self.ladder else self.fidelity

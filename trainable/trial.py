@@ -18,14 +18,17 @@ import torch
 from torch import Tensor
 
 from metrics import flatten
+from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.pooling import pooled
+from metrics.subject import Subject
 from trainable.checkpoint import load_state, save_state, save_weights
-from trainable.evaluation import evaluate, evaluation_rows
+from trainable.evaluation import evaluate, evaluate_in_blocks, evaluation_rows
 from trainable.failure import OUT_OF_MEMORY_REMEDY, TrialFailure
 from trainable.finetune import training_rows
 from trainable.pictures import pictures, save_pictures
 from trainable.plan import TrialPlan, places
+from trainable.quality import Ending
 from trainable.shelf import Shelf
 from trainable.unlearner import Unlearner
 
@@ -40,6 +43,7 @@ class _Part:
     training_seconds: float
     evaluation_seconds: float
     pictures: Mapping[str, Tensor]
+    ending: Ending | None
 
 
 class TrialRunner:
@@ -112,14 +116,7 @@ class TrialRunner:
         self.workloads[index].offload()
         self.unlearner.train_to(self.plan.training.rungs[self.rung])
         trained = time.perf_counter()
-        evidence, measured = evaluate(
-            self.plan.metrics,
-            self.denoiser,
-            self._subjects[index],
-            self.plan.fidelity,
-            self.plan.evaluation_seed,
-            self.evaluation_rows,
-        )
+        evidence, measured = self._measure(self._subjects[index])
         if self.plan.candidates:
             files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
             save_weights(self.denoiser.network, files[index])
@@ -131,13 +128,30 @@ class TrialRunner:
             training_seconds=trained - began,
             evaluation_seconds=time.perf_counter() - trained,
             pictures=drawn,
+            ending=self._ending(evidence, measured),
         )
+
+    def _measure(self, subject: Subject) -> tuple[Evidence, dict[str, Measurement]]:
+        fidelity, rule = self.plan.fidelity_at(self.rung), self.plan.rule
+        arguments = (self.plan.metrics, self.denoiser, subject, fidelity, self.plan.evaluation_seed)
+        if rule is None:
+            return evaluate(*arguments, self.evaluation_rows)
+        return evaluate_in_blocks(*arguments, self.evaluation_rows, rule)
+
+    def _ending(self, evidence: Evidence, measured: Mapping[str, Measurement]) -> Ending | None:
+        """Why this model is the trial's last, where there would be another."""
+        if self.plan.rule is None or self.rung + 1 == len(self.plan.training.rungs):
+            return None
+        return self.plan.rule.reason_to_end(measured, evidence.samples_so_far)
 
     def _report(self, parts: Sequence[_Part]) -> dict[str, Any]:
         step = self.plan.training.rungs[self.rung]
         forget_image = "|".join(workload.forget_name for workload in self.workloads)
         report: dict[str, Any] = {**self.config, "step": step, "rung": self.rung, "forget_image": forget_image}
-        report |= flatten({name: pooled([part.measured[name] for part in parts]) for name in self.plan.metrics})
+        measured = {name: pooled([part.measured[name] for part in parts]) for name in self.plan.metrics}
+        report |= flatten(measured) | self._intervals(measured)
+        if endings := [part.ending for part in parts if part.ending is not None]:
+            report["ending"] = endings[0]
         for name in parts[0].gradient_norms:
             report[name] = sum(part.gradient_norms[name] for part in parts) / len(parts)
         for name in ("degenerate_steps", "training_seconds", "evaluation_seconds"):
@@ -152,6 +166,17 @@ class TrialRunner:
             drawn = save_pictures([part.pictures for part in parts], self.plan.images, self._name)
             report["images"] = {f"{kind}-{step:05d}": str(path) for kind, path in drawn.items()}
         return report
+
+    def _intervals(self, measured: Mapping[str, Measurement]) -> dict[str, float]:
+        """``<metric>_low`` and ``<metric>_high`` of what was decided by them."""
+        rule = self.plan.rule
+        intervals = {} if rule is None else {name: measured[name].interval for name in rule.deciding}
+        return {
+            f"{name}_{end}": value
+            for name, interval in intervals.items()
+            if interval is not None
+            for end, value in zip(("low", "high"), interval, strict=True)
+        }
 
     @property
     def _name(self) -> str:

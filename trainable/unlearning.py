@@ -21,7 +21,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         report = self._runner.advance()
-        return {**report, "done": self._runner.finished}
+        return {**report, "done": self._runner.finished or "ending" in report}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         self._runner.save(Path(checkpoint_dir))

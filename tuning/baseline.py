@@ -42,12 +42,17 @@ class Baseline:
             - ``retrained``: the same training without the forget images, as ``untouched``; where there is one;
             - ``unseen``: ``nll`` of images that the model never saw; where that was measured.
         calibration: ``retain_gradient_norm`` and ``forget_gradient_norm`` at step 0.
+        blocks: number of images → metric → value of ``untouched_search``'s first images: what reports of as many are
+            compared with.
+        variety: of the images of ``untouched_search`` (`trainable.quality.variety`); 0 where that was not measured.
         labels: metric → how it is called in reports.
     """
 
     models: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
     calibration: Mapping[str, float] = field(default_factory=dict)
     labels: Mapping[str, str] = field(default_factory=dict)
+    blocks: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
+    variety: float = 0.0
 
     def values(self, model: str) -> dict[str, float]:
         """metric → value of one of the models; empty where it was not measured."""
@@ -71,7 +76,9 @@ class Baseline:
     def save(self, path: Path) -> None:
         """Write the file; each model is a key of its own."""
         models = {name: {key: _as_json(entry) for key, entry in of.items()} for name, of in self.models.items()}
+        blocks = {str(count): {key: _as_json(entry) for key, entry in of.items()} for count, of in self.blocks.items()}
         data = {**models, "calibration": dict(self.calibration), "labels": dict(self.labels)}
+        data |= {"variety": self.variety, "blocks": blocks}
         write_text_atomic(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -86,7 +93,12 @@ class Baseline:
             models = {
                 name: {key: _measured(entry) for key, entry in data[name].items()} for name in MODELS if name in data
             }
-            return cls(models, data.get("calibration") or {}, data.get("labels") or {})
+            blocks = {
+                int(count): {key: _measured(entry) for key, entry in of.items()}
+                for count, of in (data.get("blocks") or {}).items()
+            }
+            calibration, labels = data.get("calibration") or {}, data.get("labels") or {}
+            return cls(models, calibration, labels, blocks, float(data.get("variety", 0.0)))
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(
                 f"{path} must map models to metrics to value, stderr and num_samples: {error!r}"

@@ -11,7 +11,8 @@ from tuning.problems import Problem
 #: Fields that say how much one report costs, besides ``rungs``.
 FIELDS: Final = (
     "accumulation", "forget", "forget_separately", "objectives", "constraints", "report_metrics", "num_images",
-    "num_sampling_steps", "num_probes", "num_likelihood_evaluations", "evaluation_batch_size",
+    "num_sampling_steps", "num_probes", "num_likelihood_evaluations", "evaluation_batch_size", "ladder",
+    "bound_confidence",
 )  # fmt: skip
 #: Seconds that a network call takes at least: a denoising network of hundreds of kernels is no faster on any device.
 SECONDS_PER_CALL: Final = 1e-3
@@ -62,9 +63,11 @@ def least_calls(rungs: Sequence[int], settings: Mapping[str, Any]) -> int:
     goals = (*settings["objectives"], *settings["constraints"])
     asked = {*(goal.metric for goal in goals), *settings["report_metrics"]}
     rows = settings["evaluation_batch_size"]
-    calls = rungs[0] * settings["accumulation"]
+    calls, part = rungs[0] * settings["accumulation"], (*settings["ladder"], 1.0)[0]
+    # A bound may be decided by the first block of images already.
+    images = 1 if settings["bound_confidence"] else part * settings["num_images"]
     if asked & _OF_SAMPLES:
-        calls += settings["num_sampling_steps"] * math.ceil(settings["num_images"] / rows)
+        calls += settings["num_sampling_steps"] * math.ceil(images / rows)
     if asked & _OF_LIKELIHOOD:
-        calls += settings["num_likelihood_evaluations"] * math.ceil(settings["num_probes"] / rows)
+        calls += settings["num_likelihood_evaluations"] * math.ceil(part * settings["num_probes"] / rows)
     return int(calls * (len(settings["forget"]) if settings["forget_separately"] else 1))

@@ -20,14 +20,16 @@ from analysis.growing_front import GrowingFront
 from analysis.table import rows
 from trainable.failure import failure_reason
 from tuning.live_front import live_front
-from tuning.outcome import Goals, Outcome
+from tuning.outcome import ENDING, Goals, Outcome
 from tuning.records import STOPPED_EARLY, Records, TrialState
 from tuning.tracking import Tracker
 
 logger = logging.getLogger(__name__)
 
 CUT_OFF: Final = "study ended"
-NO_REPORT: Final = frozenset({*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images", "news"})
+NO_REPORT: Final = frozenset(
+    {*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images", "news", ENDING}
+)
 DETAIL_LENGTH: Final = 300
 
 

@@ -97,11 +97,17 @@ def _rungs(rungs: Sequence[int]) -> list[Problem]:
     return [Problem("rungs must rise strictly", ", ".join(map(str, rungs)), "write for instance 10, 20, 40")]
 
 
-def _repeats(repeats: int, num_trials: int) -> list[Problem]:
-    if repeats <= num_trials:
+def _ladder(ladder: Sequence[float], rungs: Sequence[int]) -> list[Problem]:
+    if not ladder:
         return []
-    rule = "repeats must be at most num_trials, since every run of a setting is a trial"
-    return [Problem(rule, f"{repeats} and {num_trials}", "raise num_trials, or lower repeats")]
+    given, found = ", ".join(f"{part:g}" for part in ladder), []
+    if len(ladder) != len(rungs):
+        rule = "ladder must have a part for each rung"
+        found.append(Problem(rule, f"{len(ladder)} for {len(rungs)} rungs", "give as many, or none to measure alike"))
+    if ladder[-1] != 1 or any(low > high for low, high in pairwise(ladder)):
+        rule = "ladder must not fall and end at 1, since the last rung is measured in full"
+        found.append(Problem(rule, given, "write for instance 0.25, 0.5, 1"))
+    return found
 
 
 def _scheduler(scheduler: str, rungs: Sequence[int]) -> list[Problem]:
@@ -200,9 +206,9 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
     (("ideal", "objectives"), goal_checks.given_ideal_problems),
-    (("repeats", "num_trials"), _repeats),
     (("rungs",), _rungs),
     (("scheduler", "rungs"), _scheduler),
+    (("ladder", "rungs"), _ladder),
     (("num_trials", "repeats"), budget_checks.trials_problems),
     (("time_budget", "rungs", *budget_checks.FIELDS), budget_checks.time_problems),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),

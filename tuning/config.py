@@ -40,6 +40,7 @@ FREE_ON_RESUME = frozenset(
     {
         "num_trials",
         "time_budget",
+        "max_violation",
         "scheduler",
         "reduction_factor",
         "max_concurrent_trials",

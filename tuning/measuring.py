@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from safetensors.torch import load_file
 
+from metrics import measure
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.pooling import pooled
@@ -20,6 +21,7 @@ from trainable.methods import METHODS
 from trainable.methods.siss_no_is import SISSNoIS
 from trainable.pictures import pictures, save_pictures
 from trainable.plan import Source, TrialPlan, places
+from trainable.quality import is_of_samples, variety
 from trainable.workloads.workload import Prepared
 
 #: Optimiser steps whose gradient norms are averaged.
@@ -47,13 +49,31 @@ def measure_model(
         pipeline: where to write the measured models as diffusers pipelines, if anywhere.
         picture: name of its pictures among the study's; None draws none.
     """
+    measured, drawn = [], []
+    for evidence, found in _each_model(plan, model, fidelity, seed, weights, pipeline):
+        measured.append(found)
+        if picture is not None and plan.images is not None:
+            drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
+    if picture is not None and plan.images is not None:
+        save_pictures(drawn, plan.images, picture)
+    return {name: pooled([of[name] for of in measured]) for name in plan.metrics}
+
+
+def _each_model(
+    plan: TrialPlan,
+    model: str,
+    fidelity: Fidelity,
+    seed: int,
+    weights: Path | None = None,
+    pipeline: Path | None = None,
+) -> Iterator[tuple[Evidence, dict[str, Measurement]]]:
+    """For each forget set the evidence on its model, and the plan's metrics; arguments as of ``measure_model``."""
     settings = plan.source.settings
     files = None if weights is None else places(weights, settings, ".safetensors")
     directories = None if pipeline is None else places(pipeline, settings)
     workloads = plan.source.open_each()
     denoiser, rows = plan.source.load(workloads[0], model), evaluation_rows(fidelity)
     evidence: Evidence | None = None
-    measured, drawn = [], []
     for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
         if files is not None:
             denoiser.network.load_state_dict(load_file(files[index]))
@@ -61,14 +81,42 @@ def measure_model(
             workload.save_pipeline(denoiser.network, directories[index])
         subject = workload.subject(prepared)
         # One model generates the same images whatever it is to forget.
-        generated = evidence if files is None else None
-        evidence, found = evaluate(plan.metrics, denoiser, subject, fidelity, seed, rows, generated)
-        measured.append(found)
-        if picture is not None and plan.images is not None:
-            drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
-    if picture is not None and plan.images is not None:
-        save_pictures(drawn, plan.images, picture)
-    return {name: pooled([of[name] for of in measured]) for name in plan.metrics}
+        begun = evidence if files is None else None
+        evidence, found = evaluate(plan.metrics, denoiser, subject, fidelity, seed, rows, begun)
+        yield evidence, found
+
+
+@dataclass(frozen=True)
+class SearchReference:
+    """The untouched model as trials are measured.
+
+    Attributes:
+        by_images: number of images → metric → value; at all images every metric, at fewer those of generated images.
+        variety: of the images; 0 where none were made.
+        seconds: that measuring it took, the smaller numbers left out.
+    """
+
+    by_images: Mapping[int, Mapping[str, Measurement]]
+    variety: float
+    seconds: float
+
+
+def measure_untouched(plan: TrialPlan, counts: Sequence[int]) -> SearchReference:
+    """The untouched model with all of the plan's images and with the first ``counts`` of them; runs in a worker."""
+    began, seed = time.perf_counter(), plan.evaluation_seed
+    models = list(_each_model(plan, plan.source.settings.model, plan.fidelity, seed))
+    seconds, evidence = time.perf_counter() - began, models[-1][0]
+    whole = {name: pooled([found[name] for _, found in models]) for name in plan.metrics}
+    names = [name for name in plan.metrics if is_of_samples(name)]
+    by_images = {
+        count: measure(names, Evidence(evidence.denoiser, evidence.subject, part, seed, evidence))
+        for count in counts
+        for part in (replace(plan.fidelity, num_images=count),)
+    }
+    samples = evidence.samples_so_far
+    return SearchReference(
+        {**by_images, plan.fidelity.num_images: whole}, 0.0 if samples is None else variety(samples), seconds
+    )
 
 
 def measure_unmemorised(plan: TrialPlan, unseen: str | None, fidelity: Fidelity, seed: int) -> dict[str, Measurement]:
@@ -113,12 +161,6 @@ def timed_calibration(plan: TrialPlan, seed: int) -> tuple[dict[str, float], flo
         seconds.append(time.perf_counter() - began)
     retain, forget = (sum(values) / len(values) for values in zip(*norms, strict=True))
     return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}, median(seconds)
-
-
-def timed_model(plan: TrialPlan, model: str, fidelity: Fidelity, seed: int) -> tuple[dict[str, Measurement], float]:
-    """As `measure_model`, and the seconds that it took."""
-    began = time.perf_counter()
-    return measure_model(plan, model, fidelity, seed), time.perf_counter() - began
 
 
 def prepare(source: Source, methods: Sequence[str]) -> tuple[tuple[Prepared, ...], dict[str, str]]:

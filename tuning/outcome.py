@@ -21,6 +21,8 @@ NOT_MEASURED: Final = 1e3
 NEVER_REPORTED: Final = "never reported"
 NOT_FINITE: Final = "objective not finite"
 INTERRUPTED: Final = "interrupted"
+#: Key of a report after which its trial had nothing to go on for, and says why (`trainable.quality.Ending`).
+ENDING: Final = "ending"
 #: Why a trial is complete that had more rungs before it.
 TIME_BUDGET: Final = "ended by the time budget"
 
@@ -117,10 +119,11 @@ def number(report: Report, name: str) -> float:
     return float(value) if isinstance(value, (int, float, np.number)) else math.nan
 
 
-def essence(report: Report, goals: Goals) -> dict[str, float]:
-    """What is kept of a report for judging it again: step, rung, and each metric of the goals."""
-    measured = {metric: number(report, metric) for metric in goals.metrics}
-    return {"step": int(report["step"]), "rung": int(report.get("rung", 0)), **measured}
+def essence(report: Report, goals: Goals) -> dict[str, Any]:
+    """What is kept of a report for judging it again: step, rung, each metric of the goals, and why it was the last."""
+    kept: dict[str, Any] = {"step": int(report["step"]), "rung": int(report.get("rung", 0))}
+    kept |= {metric: number(report, metric) for metric in goals.metrics}
+    return {**kept, ENDING: report[ENDING]} if ENDING in report else kept
 
 
 def judge(
@@ -154,7 +157,13 @@ def judge(
     chosen = representative([report for report in reports if goals.is_valid(report)], others, goals)
     early = last_step is not None and reports[-1]["step"] < last_step
     stopped = int(reports[-1]["rung"]) if early else None
-    return Outcome(chosen, goals.values(chosen), goals.constraint_values(chosen), stopped_at_rung=stopped)
+    return Outcome(
+        chosen,
+        goals.values(chosen),
+        goals.constraint_values(chosen),
+        stopped_at_rung=stopped,
+        stopped_by=str(reports[-1].get(ENDING, "")) if early else "",
+    )
 
 
 def representative(reports: Sequence[Report], others: Iterable[Report], goals: Goals) -> Report:

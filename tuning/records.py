@@ -59,6 +59,7 @@ class Records:
         constraints: bounds that decide ``feasible`` and ``violation``.
         baseline: metric → value of the untouched model.
         suffixes: of the columns of each metric.
+        decided: metrics that have ``_low`` and ``_high`` too.
 
     Raises:
         RecordsError: a file on disk has other columns, or a damaged row that is not its last.
@@ -73,8 +74,10 @@ class Records:
         constraints: Sequence[Constraint],
         baseline: Mapping[str, float],
         suffixes: Sequence[str] = ("", "_stderr", "_num"),
+        decided: Sequence[str] = (),
     ) -> None:
         measured = [name + suffix for name in metrics for suffix in suffixes]
+        measured += [name + suffix for name in decided for suffix in ("_low", "_high")]
         self.files = files
         self.parameters = tuple(parameters)
         self.report_columns = (*IDENTITY, *parameters, *measured, *VERDICT)

@@ -57,6 +57,7 @@ Positive = Annotated[int, Field(ge=1)]
 ObjectiveField = Annotated[Objective, BeforeValidator(as_objective), PlainSerializer(str)]
 ConstraintField = Annotated[Constraint, BeforeValidator(as_constraint), PlainSerializer(str)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Settings = Annotated[dict[str, str | FiniteFloat], BeforeValidator(_settings)]
 
@@ -122,6 +123,16 @@ class StudyConfig(BaseModel):
     scheduler: Literal["none", "pareto_halving"] = Field("none", description="whether trials are stopped at a rung")
     reduction_factor: Annotated[int, Field(ge=2)] = Field(
         3, description="under pareto_halving, one in how many trials goes on at a rung"
+    )
+
+    ladder: tuple[Share, ...] = Field(
+        (), description="part of images, denoisings and probes of a report at each rung, rising to 1; none: all"
+    )
+    bound_confidence: Annotated[float, Field(gt=0.5, lt=1)] | None = Field(
+        None, description="confidence to decide bounds on generated images before all are made; none: all are made"
+    )
+    max_violation: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="violation of the bounds at which a trial ends; none: at none"
     )
 
     rungs: tuple[Positive, ...] = Field(min_length=1, description="optimiser steps at which a trial reports, rising")
@@ -193,6 +204,12 @@ class StudyConfig(BaseModel):
         """What a report says of each metric, as suffixes of its column."""
         several = self.forget_separately and len(self.forget) > 1
         return ("", "_stderr", "_num", *(["_spread"] if several else []))
+
+    @property
+    def decided_metrics(self) -> tuple[str, ...]:
+        """Metrics of which a report has the interval that their bound was decided by."""
+        metrics = [constraint.metric for constraint in self.constraints] if self.bound_confidence else []
+        return tuple(dict.fromkeys(metrics))
 
     @property
     def trial_fidelity(self) -> dict[str, int]:

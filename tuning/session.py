@@ -60,6 +60,7 @@ class Session:
             constraints=config.constraints,
             baseline=goals.baseline,
             suffixes=config.report_suffixes,
+            decided=config.decided_metrics,
         )
         return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline))
 

@@ -67,7 +67,9 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     write_text_atomic(files.study, to_yaml(config))
     warm_start.begin(config, files, view)
     with Workers(config, files, view) as workers:
-        session = Session.open(config, files, workers, view, _baseline(config, workers, files, resume))
+        baseline = _baseline(config, workers, files, resume)
+        workers.keep_quality(baseline)
+        session = Session.open(config, files, workers, view, baseline)
         try:
             clock = search(session, resume=resume)
             front = _confirm(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -11,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 import ray
 
 from diffusion.rng import derive_seed
-from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, Measured, with_given_ideal
+from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, with_given_ideal
 from tuning.files import StudyFiles
-from tuning.measuring import measure_model, measure_unmemorised, prepare, timed_calibration, timed_model
+from tuning.measuring import measure_model, measure_unmemorised, measure_untouched, prepare, timed_calibration
 from tuning.pace import Pace
+from tuning.quality import as_measured, block_sizes, quality_rule
 from tuning.schema import StudyConfig
 
 if TYPE_CHECKING:
     from metrics.metric import Measurement
     from trainable.plan import TrialPlan
+    from tuning.measuring import SearchReference
     from tuning.terminal import StudyView
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +100,12 @@ class Workers:
             candidates=self._files.candidates,
             images=self._files.images,
             log_forget_images=config.log_forget_images,
+            ladder=config.ladder,
         )
+
+    def keep_quality(self, baseline: Baseline) -> None:
+        """Let trials measure and end by the study's bounds, now that it is known what they are relative to."""
+        self._plan = replace(self.plan, rule=quality_rule(self._config, baseline))
 
     def measure_baseline(self) -> Baseline:
         """The untouched and the retrained model, and the scale of the gradients."""
@@ -107,7 +115,7 @@ class Workers:
         picture = {"picture": UNTOUCHED} if config.log_forget_images else {}
         tasks: dict[str, Task] = {
             UNTOUCHED: (measure_model, (plan, config.model, full, seed), picture),
-            UNTOUCHED_SEARCH: (timed_model, (plan, config.model, plan.fidelity, plan.evaluation_seed), {}),
+            UNTOUCHED_SEARCH: (measure_untouched, (plan, block_sizes(config, plan)), {}),
         }
         if config.retrained_model:
             tasks[RETRAINED] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": RETRAINED})
@@ -116,14 +124,13 @@ class Workers:
         calibration: Task = (timed_calibration, (plan, derive_seed(config.seed, "calibration")), {})
         (norms, step_seconds), *results = self._run("measure baseline", [calibration, *tasks.values()])
         measured = dict(zip(tasks, results, strict=True))
-        measured[UNTOUCHED_SEARCH], report_seconds = measured[UNTOUCHED_SEARCH]
-        self.pace = Pace(step_seconds * len(plan.prepared), report_seconds)
-        models = {
-            model: {name: Measured(m.value, m.stderr, m.num_samples, m.replicates) for name, m in measurements.items()}
-            for model, measurements in measured.items()
-            if measurements
-        }
-        return Baseline(with_given_ideal(models, config.ideal), norms, self._labels)
+        search: SearchReference = measured[UNTOUCHED_SEARCH]
+        self.pace = Pace(step_seconds * len(plan.prepared), search.seconds)
+        blocks = {count: as_measured(found) for count, found in search.by_images.items()}
+        measured[UNTOUCHED_SEARCH] = search.by_images[plan.fidelity.num_images]
+        models = {model: as_measured(found) for model, found in measured.items() if found}
+        del blocks[plan.fidelity.num_images]
+        return Baseline(with_given_ideal(models, config.ideal), norms, self._labels, blocks, search.variety)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
         """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""

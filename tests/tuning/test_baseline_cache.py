@@ -15,6 +15,8 @@ BASELINE = Baseline(
     },
     calibration={"retain_gradient_norm": 50.0, "forget_gradient_norm": 170.0},
     labels={"fid": "FID (random features)"},
+    blocks={16: {"fid": Measured(9.0, 0.5, 16, (8.5, 9.5))}},
+    variety=0.25,
 )
 
 
@@ -31,9 +33,10 @@ def config(study, storage, *flags):
 def test_what_decides_the_baseline_decides_the_key(study, tmp_path):
     key = content_key(config(study, tmp_path))
     for same in (["--name", "other"], ["--num-trials", "3"], ["--methods", "siss"], ["--learning-rate", "1e-5"],
-                 ["--gradient-checkpointing"]):  # fmt: skip
+                 ["--gradient-checkpointing"], ["--max-violation", "9"]):  # fmt: skip
         assert content_key(config(study, tmp_path, *same)) == key, same
     for other in (["--seed", "5"], ["--num-images", "23"], ["--injection-timestep", "400"], ["--batch-size", "4"],
+                  ["--bound-confidence", "0.9"],
                   ["--precision", "bf16"], ["--allow-tf32", "false"]):  # fmt: skip
         assert content_key(config(study, tmp_path, *other)) != key, other
 

@@ -23,7 +23,10 @@ SETTINGS = {
     "constraints": (),
     "report_metrics": (),
     "evaluation_batch_size": 100,
+    "ladder": (),
+    "bound_confidence": None,
 }
+FID = {"constraints": (Constraint("fid", "<=", 1.2, relative=True),)}
 
 
 @pytest.mark.parametrize(
@@ -31,7 +34,9 @@ SETTINGS = {
     [
         ({}, 10 * 2),
         ({"accumulation": 5}, 10 * 5),
-        ({"constraints": (Constraint("fid", "<=", 1.2, relative=True),)}, 10 * 2 + 15 * 3),
+        (FID, 10 * 2 + 15 * 3),
+        ({**FID, "ladder": (0.5, 1.0)}, 10 * 2 + 15 * 2),
+        ({**FID, "bound_confidence": 0.95}, 10 * 2 + 15),
         ({"report_metrics": ("copied_share",), "evaluation_batch_size": 256}, 10 * 2 + 15),
         ({"objectives": (Objective("nll", "maximize"),)}, 10 * 2 + 70),
         ({"objectives": (Objective("nll", "maximize"),), "evaluation_batch_size": 3}, 10 * 2 + 70 * 2),
