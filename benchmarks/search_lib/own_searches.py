@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
@@ -10,9 +10,8 @@ from typing import Any, Final
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
-from benchmarks.search_lib.protocol import Proposal, Report, Search, at_every_rung, ladder
+from benchmarks.search_lib.protocol import Proposal, Report, Search, Study, ladder
 from search_spaces import space_of
-from tuning.outcome import Goals
 from tuning.scheduler import ParetoHalving
 from tuning.searcher import ConstrainedOptunaSearch
 
@@ -25,28 +24,20 @@ MANY: Final = 10_000
 class OwnSearch(Search):
     """ConstrainedOptunaSearch from the authors' settings, a full evaluation at every rung, no scheduler."""
 
-    def __init__(
-        self,
-        methods: Sequence[str],
-        rungs: Sequence[int],
-        goals: Goals,
-        calibration: Mapping[str, float],
-        seed: int,
-        directory: Path,
-    ) -> None:
-        self.fractions: Sequence[float] = at_every_rung(len(rungs))
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
         self._searcher = ConstrainedOptunaSearch(
-            methods=methods,
-            objectives=goals.objectives,
-            constraints=goals.constraints,
-            baseline=goals.baseline,
-            ideal=goals.ideal,
-            calibration=calibration,
+            methods=study.methods,
+            objectives=study.goals.objectives,
+            constraints=study.goals.constraints,
+            baseline=study.goals.baseline,
+            ideal=study.goals.ideal,
+            calibration=study.calibration,
             storage=directory / "optuna.log",
             study_name="replay",
             seed=seed,
             num_trials=MANY,
-            last_step=rungs[-1],
+            last_step=study.rungs[-1],
             **SEARCHER,
         )
 
@@ -75,17 +66,11 @@ class OwnSearch(Search):
 class OwnHalving(OwnSearch):
     """The same under ParetoHalving with its defaults."""
 
-    def __init__(
-        self,
-        methods: Sequence[str],
-        rungs: Sequence[int],
-        goals: Goals,
-        calibration: Mapping[str, float],
-        seed: int,
-        directory: Path,
-    ) -> None:
-        super().__init__(methods, rungs, goals, calibration, seed, directory)
-        self._scheduler = ParetoHalving(goals.objectives, goals.constraints, rungs=rungs, baseline=goals.baseline)
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
+        self._scheduler = ParetoHalving(
+            study.goals.objectives, study.goals.constraints, rungs=study.rungs, baseline=study.goals.baseline
+        )
 
     def goes_on(self, name: str, report: Report) -> bool:
         """As the scheduler says; Ray tells a searcher a trial's last report with its end."""
@@ -98,14 +83,6 @@ class OwnLadder(OwnHalving):
 
     sequential = True
 
-    def __init__(
-        self,
-        methods: Sequence[str],
-        rungs: Sequence[int],
-        goals: Goals,
-        calibration: Mapping[str, float],
-        seed: int,
-        directory: Path,
-    ) -> None:
-        super().__init__(methods, rungs, goals, calibration, seed, directory)
-        self.fractions = ladder(len(rungs))
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
+        self.fractions = ladder(len(study.rungs))

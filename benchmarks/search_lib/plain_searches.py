@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from pathlib import Path
 
 from benchmarks.search_lib.configurations import value_at
-from benchmarks.search_lib.protocol import Proposal, Search, at_the_end
+from benchmarks.search_lib.protocol import Proposal, Search, Study, at_the_end
 from benchmarks.search_lib.worth import net
 from search_spaces import space_of
 
@@ -16,9 +17,9 @@ VALUES_OF_A_GRID = 5
 class GridSearch(Search):
     """Five values of each parameter, ends included, all of them, in random order."""
 
-    def __init__(self, methods: Sequence[str], num_rungs: int, seed: int) -> None:
-        self.fractions = at_the_end(num_rungs)
-        points = grid(methods)
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        self.fractions = at_the_end(len(study.rungs))
+        points = grid(study.methods)
         random.Random(seed).shuffle(points)
         self._points = iter(points)
 
@@ -36,9 +37,9 @@ def grid(methods: Sequence[str]) -> list[Proposal]:
 class RandomSearch(Search):
     """Methods evenly, then each parameter evenly over its range, as it is sampled."""
 
-    def __init__(self, methods: Sequence[str], num_rungs: int, seed: int) -> None:
-        self.fractions = at_the_end(num_rungs)
-        self._methods, self._rng, self._number = tuple(methods), random.Random(seed), 0
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        self.fractions = at_the_end(len(study.rungs))
+        self._methods, self._rng, self._number = tuple(study.methods), random.Random(seed), 0
 
     def suggest(self) -> Proposal | None:
         """The next draw; there is always one."""

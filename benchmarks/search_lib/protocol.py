@@ -5,7 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+
+from tuning.outcome import Goals
 
 Report = Mapping[str, Any]
 
@@ -19,8 +22,25 @@ class Proposal:
     settings: Mapping[str, float]
 
 
+@dataclass(frozen=True)
+class Study:
+    """What is searched.
+
+    Attributes:
+        methods: to choose from.
+        rungs: steps at which a trial may be measured; it ends at the last one.
+        goals: what reports are judged by.
+        calibration: quantities that parameters are ratios to.
+    """
+
+    methods: Sequence[str]
+    rungs: Sequence[int]
+    goals: Goals
+    calibration: Mapping[str, float]
+
+
 class Search(ABC):
-    """A search, asked and told one trial at a time.
+    """A search, asked and told one trial at a time; made from a study, a seed and an empty directory.
 
     Attributes:
         fractions: at each rung, of how many draws an evaluation is made, as a fraction of full fidelity; 0: none.
@@ -29,6 +49,9 @@ class Search(ABC):
 
     fractions: Sequence[float]
     sequential: bool = False
+
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        self.fractions = at_every_rung(len(study.rungs))
 
     @abstractmethod
     def suggest(self) -> Proposal | None:
@@ -40,6 +63,7 @@ class Search(ABC):
 
     def end(self, name: str, report: Report | None) -> None:
         """A trial has ended with this report; with None it failed."""
+        return
 
 
 def at_the_end(num_rungs: int) -> tuple[float, ...]:

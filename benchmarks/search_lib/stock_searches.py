@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,9 +14,8 @@ from syne_tune.optimizer.scheduler import SchedulerDecision
 from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
 from benchmarks.search_lib.plain_searches import RandomSearch
-from benchmarks.search_lib.protocol import Proposal, Report, Search, at_every_rung, at_the_end
+from benchmarks.search_lib.protocol import Proposal, Report, Search, Study, at_every_rung, at_the_end
 from search_spaces import space_of
-from tuning.outcome import Goals
 
 Space = Callable[[optuna.Trial], dict[str, Any]]
 
@@ -23,13 +23,14 @@ Space = Callable[[optuna.Trial], dict[str, Any]]
 class StockOptuna(Search):
     """Ray's OptunaSearch with all its defaults (TPE), told both objectives at a trial's end, and no constraint."""
 
-    def __init__(self, methods: Sequence[str], num_rungs: int, goals: Goals, seed: int) -> None:
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        self.fractions: Sequence[float] = at_the_end(num_rungs)
+        super().__init__(study, seed, directory)
+        self.fractions = at_the_end(len(study.rungs))
         self._searcher = OptunaSearch(
-            space=define_by_run(methods),
-            metric=[objective.metric for objective in goals.objectives],
-            mode=[objective.direction[:3] for objective in goals.objectives],
+            space=define_by_run(study.methods),
+            metric=[objective.metric for objective in study.goals.objectives],
+            mode=[objective.direction[:3] for objective in study.goals.objectives],
             seed=seed,
         )
         self._number = 0
@@ -63,12 +64,12 @@ def define_by_run(methods: Sequence[str]) -> Space:
 class StockOptunaASHA(StockOptuna):
     """The same under Ray's ASHA with its defaults, which looks at one metric: the first objective."""
 
-    def __init__(self, methods: Sequence[str], rungs: Sequence[int], goals: Goals, seed: int) -> None:
-        super().__init__(methods, len(rungs), goals, seed)
-        self.fractions = at_every_rung(len(rungs))
-        first = goals.objectives[0]
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
+        self.fractions = at_every_rung(len(study.rungs))
+        first = study.goals.objectives[0]
         self._scheduler = ASHAScheduler(
-            "step", first.metric, first.direction[:3], max_t=rungs[-1], grace_period=rungs[0]
+            "step", first.metric, first.direction[:3], max_t=study.rungs[-1], grace_period=study.rungs[0]
         )
 
     def suggest(self) -> Proposal | None:
@@ -88,16 +89,16 @@ class StockOptunaASHA(StockOptuna):
 class StockMOASHA(RandomSearch):
     """Syne Tune's MOASHA with its defaults over evenly drawn settings, which is how it suggests; it minimises."""
 
-    def __init__(self, methods: Sequence[str], rungs: Sequence[int], goals: Goals, seed: int) -> None:
-        super().__init__(methods, len(rungs), seed)
-        self.fractions = at_every_rung(len(rungs))
-        self._objectives = goals.objectives
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
+        self.fractions = at_every_rung(len(study.rungs))
+        self._objectives = study.goals.objectives
         self._scheduler = MOASHA(
             {},
-            metrics=[objective.metric for objective in goals.objectives],
+            metrics=[objective.metric for objective in study.goals.objectives],
             time_attr="step",
-            max_t=rungs[-1],
-            grace_period=rungs[0],
+            max_t=study.rungs[-1],
+            grace_period=study.rungs[0],
             random_seed=seed,
         )
 
