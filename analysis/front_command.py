@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from analysis.configurations import NUM_REPEATS, configuration_names, is_repeated
 from analysis.front import hypervolume, over_forgotten, pareto_front, recommend
 from analysis.load import Study, StudyError, load_study
 from analysis.scene import nearest
@@ -72,7 +73,7 @@ def front_under(study: Study, constraints: Sequence[Constraint]) -> pd.DataFrame
             f"a relative bound needs the untouched model's value, but {study.files.baseline} lacks "
             f"{', '.join(sorted(unknown))}; give an absolute bound"
         )
-    return pareto_front(study.candidates, study.objectives, constraints, study.search_reference)
+    return pareto_front(study.points, study.objectives, constraints, study.search_reference)
 
 
 def _metrics(study: Study, constraints: Sequence[Constraint]) -> list[str]:
@@ -109,10 +110,10 @@ def _table(
     beyond = [False] * len(front)
     if study.ideal is not None:
         beyond = list(over_forgotten(front, study.objectives, study.search_reference, study.ideal))
-    table = Table(
-        title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.candidates)} reports")
-    )
-    for column in ("", "trial", "method", "step"):
+    repeated = is_repeated(study.candidates)
+    kind = "points, means over repeats" if repeated else "reports"
+    table = Table(title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.points)} {kind}"))
+    for column in ("", "trial", "method", "step", *(["runs"] if repeated else [])):
         table.add_column(column)
     for metric in metrics:
         table.add_column(escape(study.label(metric)), justify="right")
@@ -120,6 +121,7 @@ def _table(
             table.add_column("re-measured", justify="right")
     for position, (_, row) in enumerate(front.iterrows()):
         cells = ["★" if position == recommended else "", str(row["trial_id"]), str(row["method"]), str(row["step"])]
+        cells += [str(row[NUM_REPEATS])] if repeated else []
         for metric in metrics:
             cells.append(_cell(row, metric))
             if again is not None:
@@ -133,7 +135,11 @@ def _remeasured(study: Study, front: pd.DataFrame) -> pd.DataFrame | None:
     """The rows of front.csv for `front`, NaN where the study did not re-measure a member; None where it did none."""
     if study.front.empty:
         return None
-    merged = front[KEY].merge(study.front, on=KEY, how="left")
+    measured = study.front
+    if is_repeated(study.candidates):  # front.csv has the run that is taken home, the front the configuration's name
+        names = dict(zip(study.candidates["trial_id"], configuration_names(study.candidates), strict=True))
+        measured = measured.assign(trial_id=measured["trial_id"].map(names))
+    merged = front[KEY].merge(measured, on=KEY, how="left")
     return merged if len(merged) == len(front) else None
 
 

@@ -32,6 +32,20 @@ def gains(
         KeyError: an objective is missing in the table, the reference or the ideal.
         ValueError: the ideal is not better than the reference in every objective.
     """
+    return gains_of(numeric(points, [objective.metric for objective in objectives]), objectives, reference, ideal)
+
+
+def gains_of(
+    values: NDArray[np.float64],
+    objectives: Sequence[Objective],
+    reference: Mapping[str, float],
+    ideal: Mapping[str, float],
+) -> Gains:
+    """`gains` of (n, m) values of the objectives, as they were measured.
+
+    Raises:
+        KeyError, ValueError: as `gains`.
+    """
     names = [objective.metric for objective in objectives]
     origin = np.array([float(reference[name]) for name in names])
     width = np.array([float(ideal[name]) for name in names]) - origin
@@ -41,8 +55,15 @@ def gains(
                 f"the ideal must be better than the reference where the study is to {objective}, but got reference "
                 f"{start:g} and ideal {start + step:g}; measure both more closely, or give another ideal"
             )
-    relative: Gains = (numeric(points, names) - origin) / width
+    relative: Gains = (values - origin) / width
     return relative
+
+
+def dominated_volume(relative: Gains) -> float:
+    """The share of the unit box that (n, m) gains dominate, in [0, 1]; gains above 1 count as 1, NaN not at all."""
+    clipped = np.minimum(relative, 1.0)
+    rows = clipped[_counted(clipped)]
+    return float(moocore.hypervolume(1.0 - rows, ref=np.ones(rows.shape[1]))) if len(rows) > 0 else 0.0
 
 
 def _counted(clipped: Gains) -> NDArray[np.bool_]:
@@ -72,9 +93,7 @@ def hypervolume(
         KeyError: an objective is missing in the table, the reference or the ideal.
         ValueError: the ideal is not better than the reference in every objective.
     """
-    clipped = np.minimum(gains(points, objectives, reference, ideal), 1.0)
-    rows = clipped[_counted(clipped)]
-    return float(moocore.hypervolume(1.0 - rows, ref=np.ones(len(objectives)))) if len(rows) > 0 else 0.0
+    return dominated_volume(gains(points, objectives, reference, ideal))
 
 
 def hypervolume_contributions(

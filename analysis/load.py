@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
+from analysis.configurations import points_of
 from tuning.baseline import Baseline
 from tuning.config import ConfigError, Constraint, Objective, StudyConfig, from_yaml
 from tuning.files import StudyFiles
@@ -45,6 +47,11 @@ class Study:
     def candidates(self) -> pd.DataFrame:
         """The reports whose model can become a front member."""
         return self.reports[self.reports["candidate"]] if "candidate" in self.reports else self.reports
+
+    @cached_property
+    def points(self) -> pd.DataFrame:
+        """What the front is made of: the candidates, or their means over repeats where settings were repeated."""
+        return points_of(self.candidates, self.trials)
 
     @property
     def untouched(self) -> dict[str, float]:

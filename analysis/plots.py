@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
+from analysis.configurations import NUM_REPEATS, SPREAD, STDERR
 from analysis.load import Study
 from analysis.scene import Anchor, MethodStyle, Scene, compose, hypervolume_by_trial, style_of
 
@@ -74,13 +75,23 @@ def _bars(errors: ArrayLike) -> dict[str, Any]:
 
 
 def _errors(table: pd.DataFrame, metric: str) -> np.ndarray:
-    name = f"{metric}_stderr"
-    values = table[name].to_numpy(dtype=float) if name in table else np.zeros(len(table))
-    return np.nan_to_num(values)
+    """Half the length of each bar: the spread between the runs of a setting, of one that was run once its error."""
+    values = np.full(len(table), np.nan)
+    for name in (metric + SPREAD, metric + STDERR) if NUM_REPEATS in table else (metric + STDERR,):
+        known = table[name].to_numpy(dtype=float) if name in table else np.zeros(len(table))
+        values = np.where(np.isnan(values), known, values)
+    return np.asarray(np.nan_to_num(values))
+
+
+def _bars_say(table: pd.DataFrame) -> str:
+    """What the bars of a front are, for its legend."""
+    return "(± 1 spread of its runs,\nits error if run once)" if NUM_REPEATS in table else "(± 1 standard error)"
 
 
 def _hover(table: pd.DataFrame) -> list[str]:
-    return [f"trial {row.trial_id}, step {row.step}<br>{row.method}" for row in table.itertuples()]
+    texts = [f"trial {row.trial_id}, step {row.step}<br>{row.method}" for row in table.itertuples()]
+    runs = table[NUM_REPEATS] if NUM_REPEATS in table else [1] * len(table)
+    return [f"{text}, {count} runs" if count > 1 else text for text, count in zip(texts, runs, strict=True)]
 
 
 def _add_reports(
@@ -165,7 +176,7 @@ def _draw_front(axes: Axes, study: Study, scene: Scene) -> None:
     if members.empty:
         return
     x, y = members[scene.x].to_numpy(dtype=float), members[scene.y].to_numpy(dtype=float)
-    label = "front" if not study.is_finished else "front, re-measured\n(± 1 standard error)"
+    label = "front" if not study.is_finished else f"front, re-measured\n{_bars_say(members)}"
     axes.step(x, y, where="post", color=_GREY, linewidth=1.3, zorder=2, label=label)
     axes.errorbar(
         x, y, _errors(members, scene.y), _errors(members, scene.x), fmt="none", ecolor=_INK, elinewidth=1, zorder=3

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from analysis import page
+from analysis.configurations import NUM_REPEATS, SPREAD
 from analysis.front import over_forgotten
 from analysis.load import Study, StudyError, load_study
 from analysis.plots import front_figure, hypervolume_figure
@@ -35,6 +36,10 @@ _MODEL_TITLES = {
     RETRAINED: "retrained",
     UNSEEN: "images not memorised",
 }
+_REPEATED = (
+    "Values are means over the runs of a setting, their spread is the standard deviation from run to run. The model is "
+    "that of the run named, the best of them by itself."
+)
 _PICTURE_KINDS = ("samples", "denoisings")
 
 
@@ -117,7 +122,11 @@ def _members(study: Study, scene: Scene) -> list[str]:
     parameters = _parameters(study, members)
     searched = [metric for metric in metrics if f"{metric}_search" in members]
     ratios = [bound.metric for bound in study.constraints if bound.relative and bound.metric + RATIO in members]
-    header = ["", "trial", "method", "step", *parameters, *(study.label(metric) for metric in metrics)]
+    repeated = NUM_REPEATS in members
+    spreads = [metric for metric in metrics if repeated and metric + SPREAD in members]
+    header = ["", "trial", "method", "step", *(["runs"] if repeated else []), *parameters]
+    header += [study.label(metric) for metric in metrics]
+    header += [f"{study.label(metric)}, spread of the runs" for metric in spreads]
     header += [f"{study.label(metric)}, times the untouched model's" for metric in ratios]
     header += [f"{study.label(metric)}, in the search" for metric in searched]
     header += [study.label(metric) for metric in others] + ["feasible", "model"]
@@ -132,8 +141,10 @@ def _members(study: Study, scene: Scene) -> list[str]:
             str(row["trial_id"]),
             str(row["method"]),
         ]
-        cells += [str(row["step"]), *(with_error(row.get(name)) for name in parameters)]
+        cells += [str(row["step"]), *([str(row[NUM_REPEATS])] if repeated else [])]
+        cells += [with_error(row.get(name)) for name in parameters]
         cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in metrics]
+        cells += [with_error(row.get(metric + SPREAD)) for metric in spreads]
         cells += [with_error(row.get(metric + RATIO), row.get(metric + RATIO_STDERR)) for metric in ratios]
         cells += [with_error(row.get(f"{metric}_search")) for metric in searched]
         cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in others]
@@ -141,7 +152,8 @@ def _members(study: Study, scene: Scene) -> list[str]:
         lines.append(cells)
     measured = "Values are re-measured with seeds that no trial saw." if study.is_finished else "Not re-measured yet."
     legend = "★ recommended. Over-forgotten: beyond the ideal by two standard errors, which can be detected."
-    return [page.table(header, lines, scene.choice.position), page.paragraph(f"{measured} {legend}", "note")]
+    note = f"{measured} {legend} {_REPEATED}" if repeated else f"{measured} {legend}"
+    return [page.table(header, lines, scene.choice.position), page.paragraph(note, "note")]
 
 
 def _parameters(study: Study, table: pd.DataFrame) -> list[str]:

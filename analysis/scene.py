@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from analysis.configurations import is_repeated, points_of
 from analysis.front import hypervolume, pareto_front, recommend, violations
 from analysis.load import Study
 from analysis.select import Recommendation
@@ -58,7 +59,7 @@ class Scene:
     Args:
         x: column of the horizontal axis.
         y: column of the vertical axis.
-        feasible: reports that keep every bound.
+        feasible: reports that keep every bound, of repeated settings their means.
         infeasible: the others.
         members: the front, best `x` first; re-measured where the study did so.
         choice: the recommended member, by its position in `members`.
@@ -95,7 +96,7 @@ def front_members(study: Study) -> pd.DataFrame:
         return study.front.sort_values(study.objectives[0].metric, ascending=ascending, kind="stable")
     if study.candidates.empty or not _can_judge(study):
         return pd.DataFrame(columns=study.reports.columns)
-    return pareto_front(study.candidates, study.objectives, study.constraints, study.search_reference)
+    return pareto_front(study.points, study.objectives, study.constraints, study.search_reference)
 
 
 def _can_judge(study: Study) -> bool:
@@ -105,7 +106,7 @@ def _can_judge(study: Study) -> bool:
 def compose(study: Study) -> Scene:
     """The scene of a study, also of one that runs or has no feasible report."""
     x, y = axes(study)
-    reports = study.candidates
+    reports = study.points
     for column in (x, y):
         if column not in reports:
             reports = reports.assign(**{column: np.nan})
@@ -164,16 +165,19 @@ def _range(values: np.ndarray) -> tuple[float, float]:
 
 
 def hypervolume_by_trial(study: Study) -> pd.DataFrame:
-    """``trial_id, hypervolume``: that of all reports of the trials so far, in the order of the trials.
+    """``trial_id, hypervolume``: that of all reports (or means over repeats) of the trials so far, in their order.
 
     Empty where the ideal is not known or nothing was reported.
     """
     ideal, reports = study.ideal, study.candidates
     if ideal is None or reports.empty or not _can_judge(study):
         return pd.DataFrame({"trial_id": [], "hypervolume": []})
-    best, rows = reports.iloc[[]], []
+    best, rows, repeated = reports.iloc[[]], [], is_repeated(reports)
     for trial_id in sorted(reports["trial_id"].unique()):
         joined = pd.concat([best, reports[reports["trial_id"] == trial_id]])
+        if repeated:  # a mean can also fall behind what it was, so that nothing may be left out
+            tables = (table for table in (reports, study.trials) if not table.empty)
+            joined = points_of(*(table[table["trial_id"] <= trial_id] for table in tables))
         best = pareto_front(joined, study.objectives, study.constraints, study.search_reference)
         rows.append((trial_id, hypervolume(best, study.objectives, study.search_reference, ideal)))
     return pd.DataFrame(rows, columns=["trial_id", "hypervolume"])
@@ -181,10 +185,11 @@ def hypervolume_by_trial(study: Study) -> pd.DataFrame:
 
 def nearest(study: Study, constraints: Sequence[Constraint]) -> str:
     """How far the nearest report is from keeping the bounds, and what to change."""
-    total = violations(study.candidates, constraints, study.search_reference)
+    points = study.points
+    total = violations(points, constraints, study.search_reference)
     if not np.isfinite(total).any():
         return "No report has a finite value for every bounded metric; look at the reasons in trials.csv."
-    row = study.candidates.iloc[int(np.argmin(total))]
+    row = points.iloc[int(np.argmin(total))]
     values = ", ".join(f"{study.label(c.metric)} {row[c.metric]:.4g}, bound {c}" for c in constraints)
     return (
         f"The nearest is trial {row['trial_id']} at step {row['step']}, {100 * total.min():.0f}% beyond ({values}). "

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from rich.console import Console
 
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, steps, study
+from benchmarks import likelihood, memory, scale, steps, study
 from benchmarks.table import Result, show
 
-BENCHMARKS: Mapping[str, Callable[[], Result]] = {
+BENCHMARKS: Mapping[str, Callable[[], Result | Iterable[Result]]] = {
     "steps": steps.run,
     "memory": memory.run,
     "likelihood": likelihood.run,
     "study": study.run,
+    "scale": scale.run,
 }
 
 
@@ -29,7 +30,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     status = 0
     for name in chosen:
         try:
-            show(BENCHMARKS[name](), console)
+            found = BENCHMARKS[name]()
+            for result in (found,) if isinstance(found, Result) else found:
+                show(result, console)
         except StudyError as error:
             console.print(f"{name}: {error}", markup=False, soft_wrap=True)
             status = 1

@@ -1,6 +1,6 @@
 """``python -m benchmarks.search``: how much compute each search needs to reach the best front known.
 
-python -m benchmarks.search record --shard 1/2     # trains 135 configurations; goes on where it stopped
+python -m benchmarks.search record --shard 1/2     # trains 120 configurations; goes on where it stopped
 python -m benchmarks.search combine                # writes the record that is replayed
 python -m benchmarks.search replay                 # prints compute ratios, draws anytime curves
 """

@@ -1,4 +1,4 @@
-"""Naive deletion: fine-tuning on the retain images alone. Nothing to choose, so it runs once per repeat."""
+"""Naive deletion: fine-tuning on the retain images alone. Nothing to choose, so it is a single setting."""
 
 from search_spaces.space import MethodSpace
 

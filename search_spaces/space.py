@@ -9,15 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from optuna.trial import BaseTrial
+from typing import Protocol
 
 Settings = Mapping[str, float]
 """Parameter values by name, without the method's prefix: ``{"lambd": 0.5, "scaling_norm_ratio": 0.1}``."""
 
 RATIO_SUFFIX = "_ratio"
+
+
+class SuggestsFloats(Protocol):
+    """What an Optuna trial is to a space."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool = False) -> float: ...
 
 
 @dataclass(frozen=True)
@@ -108,11 +111,12 @@ class MethodSpace:
             if parameter.scale is not None and parameter.name not in fixed:
                 scale_of(parameter, calibration)
 
-    def suggest(self, trial: BaseTrial, calibration: Settings, fixed: Settings) -> dict[str, float]:
+    def suggest(self, trial: SuggestsFloats, calibration: Settings, fixed: Settings) -> dict[str, float]:
         """The method's hyper-parameters for ``trial``.
 
         Args:
-            trial: an Optuna trial; asked for the free parameters only, under their prefixed names.
+            trial: an Optuna trial, or what suggests as one; asked for the free parameters only, under their prefixed
+                names.
             calibration: quantities measured on the study's model, by calibration key.
             fixed: values that replace a dimension, by name. Names of other methods are passed over.
 

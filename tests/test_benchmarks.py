@@ -12,10 +12,14 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from analysis.front import hypervolume, pareto_front
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, steps, study
+from benchmarks import likelihood, memory, scale, steps, study
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.embedded import Embedded, draw_batch, one_thread
+from benchmarks.postgresql import NoServerError
+from benchmarks.simulation import Simulation
+from benchmarks.synthetic import GOALS
 from benchmarks.table import show
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
@@ -24,6 +28,8 @@ from trainable.methods import METHODS
 from trainable.methods.siss import SISS
 from tuning.config import StudyConfig, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic
+from tuning.optuna_store import open_study
+from tuning.records import read_table
 from tuning.studyfile import read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,8 +170,37 @@ def test_without_a_study_the_remedy_is_given_and_the_status_tells(tmp_path, monk
     assert "make tune" in capsys.readouterr().out
 
 
+def test_a_growing_study_is_timed_on_every_storage_that_there_is(tmp_path, monkeypatch, without_sync):
+    def none():
+        raise NoServerError("initdb cannot be found")
+
+    monkeypatch.setattr(scale, "temporary_server", none)
+    monkeypatch.delenv(scale.DATABASE_VARIABLE, raising=False)
+    against, storages, simulation = scale.run((20, 40), 10, 3, stored=20, trials=60, workers=10)
+    assert [row[0] for row in against.rows] == ["20", "40"]
+    assert [row[0] for row in storages.rows] == ["journal file", "SQLite"]
+    assert "PostgreSQL was skipped: initdb cannot be found" in storages.note
+    assert [int(row[0]) for row in simulation.rows] == list(range(6, 61, 6))
+    assert all(len(row) == len(result.columns) for result in (against, storages, simulation) for row in result.rows)
+
+
+def test_a_simulated_study_is_a_whole_one(tmp_path, without_sync):
+    files = StudyFiles(tmp_path / "study")
+    parts = Simulation(files, 50, 8).run()
+    trials, reports = read_table(files.trials), read_table(files.reports)
+    assert sum(part.trials for part in parts) == len(trials) == 50
+    assert set(trials["state"]) == {"COMPLETE"}
+    assert trials["reason"].str.startswith("stopped at rung").any()
+    front = pareto_front(reports, GOALS.objectives, GOALS.constraints, GOALS.baseline)
+    worth = hypervolume(front, GOALS.objectives, GOALS.baseline, GOALS.ideal)
+    assert parts[-1].hypervolume == pytest.approx(worth)
+    assert 0 < worth < 1
+    study = open_study(files.journal, "scale", GOALS.objectives)
+    assert {trial.state.name for trial in study.trials} == {"COMPLETE"}
+
+
 def test_a_name_must_be_a_benchmark():
-    assert set(BENCHMARKS) == {"steps", "memory", "likelihood", "study"}
+    assert set(BENCHMARKS) == {"steps", "memory", "likelihood", "study", "scale"}
     with pytest.raises(SystemExit):
         main(["--only", "speed"])
 

@@ -14,7 +14,7 @@ from search_spaces import space_of
 REPORT = Report(25, (0.5, 0.25), (2.0, 2.5), {32: Distance(9.0, 0.5), 64: Distance(8.0, 0.25)})
 HEADER = Header(
     command="python -m benchmarks.search record",
-    study="studies/mnist_tshirt_small.yaml",
+    study="benchmarks/search_lib/study.yaml",
     rungs=(25, 50),
     batch_size=32,
     rows={"images": 512, "denoisings": 16, "probes": 24},

@@ -123,22 +123,44 @@ def test_optuna_has_every_trial_complete_with_constraints(finished):
     assert all("feasible" in trial.user_attrs for trial in study.trials)
 
 
-def test_images_that_are_forgotten_one_at_a_time_make_one_row_a_configuration(study_file, tmp_path):
-    forget = study_file.parent / "forget.png"
-    ImageOps.invert(Image.open(forget)).save(tmp_path / "negative.png")
-    flags = ("--forget", str(forget), str(tmp_path / "negative.png"), "--forget-separately", "true", "--name", "each")
-    flags += ("--num-trials", "2", "--constraint", "fid <= 9x", "--objectives", "minimize sscd")
-    result = launch(study_file, tmp_path, *flags)
+@pytest.fixture(scope="module")
+def each_twice(study_file, tmp_path_factory):
+    """Two images, forgotten one at a time, by one setting with two seeds."""
+    storage, forget = tmp_path_factory.mktemp("each"), study_file.parent / "forget.png"
+    ImageOps.invert(Image.open(forget)).save(storage / "negative.png")
+    flags = ("--forget", str(forget), str(storage / "negative.png"), "--forget-separately", "true", "--name", "each")
+    flags += ("--num-trials", "2", "--repeats", "2", "--constraint", "fid <= 9x", "--objectives", "minimize sscd")
+    result = launch(study_file, storage, *flags)
     assert result.returncode == 0, result.stderr + result.stdout
-    reports = read_table(tmp_path / "each" / "reports.csv")
+    return storage / "each"
+
+
+def test_images_that_are_forgotten_one_at_a_time_make_one_row_a_configuration(each_twice):
+    reports = read_table(each_twice / "reports.csv")
     assert set(reports["forget_image"]) == {"forget|negative"}
     assert (reports["sscd_spread"] > 0).all()
     assert reports["sscd_num"].tolist() == [16] * len(reports)
-    [member, *_] = load_study(tmp_path / "each").front["checkpoint"]
-    folders = sorted((tmp_path / "each" / member).iterdir())
+    [member, *_] = load_study(each_twice).front["checkpoint"]
+    folders = sorted((each_twice / member).iterdir())
     assert [folder.name for folder in folders] == ["forget", "negative"]
     weights = [next(iter(DDPMPipeline.from_pretrained(folder).unet.parameters())) for folder in folders]
     assert not weights[0].equal(weights[1])
+
+
+def test_a_good_setting_is_repeated_and_its_mean_is_re_measured(each_twice):
+    study = load_study(each_twice)
+    first, again = (study.reports[study.reports["repeat"] == repeat].reset_index() for repeat in (0, 1))
+    assert first["lambd"].equals(again["lambd"])
+    assert not set(first["seed"]) & set(again["seed"])
+    [member] = study.front.to_dict("records")
+    searched = study.reports.loc[study.reports["step"] == member["step"], "sscd"]
+    assert member["num_repeats"] == 2
+    assert member["sscd_search"] == pytest.approx(searched.mean())
+    assert member["sscd_spread"] > 0
+    # The better of two runs is taken home: half their distance, which is the spread by sqrt(2), below the mean.
+    assert member["sscd_checkpoint"] == pytest.approx(member["sscd"] - member["sscd_spread"] / 2**0.5)
+    assert [path.name for path in (each_twice / "checkpoints").iterdir()] == [f"{member['trial_id']}-{member['step']}"]
+    assert "over the runs of a setting" in study.files.report.read_text()
 
 
 def test_the_terminal_says_where_to_look(finished):

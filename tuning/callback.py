@@ -6,7 +6,6 @@ Every event may come twice, since Ray replays what it forgot after a crash, and 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Final, Protocol
@@ -16,6 +15,8 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.result import AUTO_RESULT_KEYS
 
+from analysis.configurations import is_repeated
+from analysis.growing_front import GrowingFront
 from analysis.table import rows
 from trainable.failure import failure_reason
 from tuning.live_front import live_front
@@ -82,6 +83,9 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._records, self._goals, self._num_trials = records, goals, num_trials
         self._tracker, self._view = tracker, view
         self._outcome, self._scheduler = outcome, scheduler
+        reports = records.reports_frame()
+        self._repeated = is_repeated(reports)
+        self._front = GrowingFront(goals, filter(_is_candidate, rows(reports)))
         self._live[records.files.name] = self
 
     def __reduce__(self) -> tuple[Callable[[str], Callback], tuple[str]]:
@@ -106,11 +110,15 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._tracker.log_report(report["trial_id"], report)
             for name, path in result.get("images", {}).items():
                 self._tracker.log_image(report["trial_id"], name, Path(path))
-        if self._records.add_report(report) and self._view:
+        if not self._records.add_report(report):
+            return
+        self._repeated |= int(report.get("repeat", 0)) > 0
+        if _is_candidate(report):
+            self._front.add(report)
+        if self._view:
             for text in result.get("news", ()):
                 self._view.message(f"trial {report['trial_id']}: {text}")
-            front = live_front(self._records.reports_frame(), self._goals)
-            self._view.front(rows(front.members), front.hypervolume)
+            self._view.front(*self._live_front())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ran to its end or was stopped by the scheduler, unless the searcher takes it as failed."""
@@ -145,21 +153,32 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if self._scheduler and "scheduler" in state:
             self._scheduler.set_state(state["scheduler"])
 
+    def _live_front(self) -> tuple[Sequence[Mapping[str, Any]], float]:
+        """Members and hypervolume; from the first repeat on of the settings' means, which later runs change."""
+        if not self._repeated:
+            return self._front.members, self._front.hypervolume
+        front = live_front(self._records.reports_frame(), self._goals, self._records.trials_frame())
+        return rows(front.members), front.hypervolume
+
     def _end_trial(self, trial: Trial, state: TrialState, reason: str = "", detail: str = "") -> None:
         name = trial_name(trial)
         self._records.end_trial(name, trial.config, state, reason, (trial.last_result or {}).get("time_total_s"))
         if self._tracker:
             self._tracker.end_trial(name, state, reason, detail)
-            ended = sum(known is not TrialState.RUNNING for known in self._records.states.values())
-            front = live_front(self._records.reports_frame(), self._goals)
-            self._tracker.log_hypervolume(ended, front.hypervolume)
+            count = self._records.num_trials
+            ended = count.total() - count[TrialState.RUNNING]
+            self._tracker.log_hypervolume(ended, self._live_front()[1])
         self._show_trials()
 
     def _show_trials(self) -> None:
         if self._view:
-            count = Counter(self._records.states.values())
+            count = self._records.num_trials
             done = count[TrialState.COMPLETE] + count[TrialState.STOPPED]
             self._view.trials(count[TrialState.RUNNING], done, count[TrialState.FAIL], self._num_trials)
+
+
+def _is_candidate(report: Mapping[str, Any]) -> bool:
+    return bool(report["candidate"])
 
 
 def _live_callback(study: str) -> Callback:

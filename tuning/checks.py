@@ -86,6 +86,13 @@ def _rungs(rungs: Sequence[int]) -> list[Problem]:
     return [Problem("rungs must rise strictly", ", ".join(map(str, rungs)), "write for instance 10, 20, 40")]
 
 
+def _repeats(repeats: int, num_trials: int) -> list[Problem]:
+    if repeats <= num_trials:
+        return []
+    rule = "repeats must be at most num_trials, since every run of a setting is a trial"
+    return [Problem(rule, f"{repeats} and {num_trials}", "raise num_trials, or lower repeats")]
+
+
 def _scheduler(scheduler: str, rungs: Sequence[int]) -> list[Problem]:
     if scheduler != "pareto_halving" or len(rungs) > 1:
         return []
@@ -182,6 +189,7 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
     (("ideal", "objectives"), goal_checks.given_ideal_problems),
+    (("repeats", "num_trials"), _repeats),
     (("rungs",), _rungs),
     (("scheduler", "rungs"), _scheduler),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),

@@ -6,6 +6,7 @@ unpickled by Ray, judges a trial exactly as the one would have that was interrup
 
 from __future__ import annotations
 
+import copy
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,13 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import optuna
-from optuna.samplers import BaseSampler, RandomSampler
+from optuna.samplers import RandomSampler
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from tuning.goals import Objective
-from tuning.outcome import Outcome
+from tuning.outcome import INTERRUPTED, Outcome
 from tuning.problems import redact
 
 DIRECTIONS: Final = ("minimize", "maximize")
@@ -55,7 +56,11 @@ def open_study(location: str | Path, study_name: str, objectives: Sequence[Objec
     """
     directions = directions_of(objectives)
     study = optuna.create_study(
-        storage=open_storage(location), study_name=study_name, directions=directions, load_if_exists=True
+        storage=open_storage(location),
+        study_name=study_name,
+        directions=directions,
+        load_if_exists=True,
+        sampler=RandomSampler(),  # of no account: nothing is asked of the study itself
     )
     _agree(study, objectives, redact(str(location)))
     return study
@@ -124,7 +129,9 @@ def config_of(trial: FrozenTrial) -> dict[str, Any]:
 
 
 class StudyStore:
-    """A study's trials by the name that they go by everywhere.
+    """A study's trials by the name that they go by everywhere: read once, from then on written only.
+
+    No other process may write to the study meanwhile; any may read it.
 
     Args:
         location: what ``open_storage`` takes.
@@ -138,17 +145,17 @@ class StudyStore:
     def __init__(self, location: str | Path, study_name: str, objectives: Sequence[Objective]) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its news would run through the live terminal view
         self.study = open_study(location, study_name, objectives)
-        self._handles: dict[str, optuna.Trial] = {}
+        self._storage: BaseStorage = self.study._storage
+        self._study_id: int = self.study._study_id
+        self._trials: list[FrozenTrial] = list(self.study.get_trials(deepcopy=False))
 
-    def trials(self) -> list[FrozenTrial]:
-        """Every trial, by number."""
-        trials: list[FrozenTrial] = self.study.get_trials(deepcopy=False)
-        return trials
+    def trials(self) -> Sequence[FrozenTrial]:
+        """Every trial, by number. The reports of a running one are those that it had when the study was opened."""
+        return self._trials
 
     def running(self) -> list[str]:
         """Names of the trials that were started and not told."""
-        running = self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
-        return [trial_name(trial.number) for trial in running]
+        return [trial_name(trial.number) for trial in self._trials if trial.state == TrialState.RUNNING]
 
     def trial(self, name: str) -> FrozenTrial:
         """The trial of that name.
@@ -156,44 +163,67 @@ class StudyStore:
         Raises:
             KeyError: there is none.
         """
-        trials = self.trials()
-        if not name.isdigit() or int(name) >= len(trials):
+        if not name.isdigit() or int(name) >= len(self._trials):
             raise KeyError(
-                f"a trial must be one of the {len(trials)} of the study {self.study.study_name!r}, but got {name!r}; "
-                "hand the searcher to Ray through StudySearchGenerator, which keeps the ids equal"
+                f"a trial must be one of the {len(self._trials)} of the study {self.study.study_name!r}, but got "
+                f"{name!r}; hand the searcher to Ray through StudySearchGenerator, which keeps the ids equal"
             )
-        return trials[int(name)]
+        return self._trials[int(name)]
 
-    def ask(self, sampler: BaseSampler, params: Mapping[str, Any] | None) -> optuna.Trial:
-        """A new trial, with ``params`` given where there are any."""
-        self.study.sampler = sampler
-        if params:
-            self.study.enqueue_trial(dict(params))
-        trial = self.study.ask()
-        self._handles[trial_name(trial.number)] = trial
-        return trial
+    def create(self, template: FrozenTrial) -> FrozenTrial:
+        """A new trial, with all that ``template`` has, in one write. Its number is that of trials so far.
+
+        Raises:
+            RuntimeError: another process has written to the study.
+        """
+        trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
+        number = self._storage.get_trial_number_from_id(trial_id)
+        if number != len(self._trials):
+            self._storage.set_trial_user_attr(trial_id, "reason", INTERRUPTED)
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            raise RuntimeError(
+                f"one process at a time may run the study {self.study.study_name!r}, but trial "
+                f"{len(self._trials)} was made by another; end one of them and resume the study"
+            )
+        created = copy.copy(template)
+        created.number, created._trial_id = number, trial_id
+        self._trials.append(created)
+        return created
 
     def keep_report(self, name: str, report: Mapping[str, Any]) -> None:
         """Keeps one report with its trial, under its step: one that arrives twice is kept once."""
-        self._handle(name).set_user_attr(f"{REPORT_PREFIX}{int(report['step'])}", json.dumps(dict(report)))
+        key = f"{REPORT_PREFIX}{int(report['step'])}"
+        self._storage.set_trial_user_attr(self.trial(name)._trial_id, key, json.dumps(dict(report)))
 
-    def tell(self, name: str, outcome: Outcome) -> None:
+    def keep(self, key: str, value: Any) -> None:
+        """Keeps what a sampler notes with the study."""
+        self._storage.set_study_system_attr(self._study_id, key, value)
+
+    def kept(self) -> dict[str, Any]:
+        """What samplers have noted with the study."""
+        noted: dict[str, Any] = self._storage.get_study_system_attrs(self._study_id)
+        return noted
+
+    def tell(self, name: str, outcome: Outcome) -> FrozenTrial:
         """Ends a trial: its values, its constraints, and as user attributes what dashboards do not show of them."""
-        handle = self._handle(name)
-        for key, value in outcome.constraints.items():
-            handle.set_constraint(key, value)
-        for key, attribute in attributes(outcome).items():
-            handle.set_user_attr(key, attribute)
+        trial_id = self.trial(name)._trial_id
+        for key, value in _constraint_attrs(outcome).items():
+            self._storage.set_trial_system_attr(trial_id, key, value)
+        for key, value in attributes(outcome).items():
+            self._storage.set_trial_user_attr(trial_id, key, value)
         state = TrialState.COMPLETE if outcome.completed else TrialState.FAIL
-        self.study.tell(handle.number, values=outcome.values or None, state=state)
-        self._handles.pop(name, None)
+        self._storage.set_trial_state_values(trial_id, state, outcome.values or None)
+        self._trials[int(name)] = told = self._storage.get_trial(trial_id)
+        return told
 
-    def _handle(self, name: str) -> optuna.Trial:
-        """The trial to write to. Making one samples anew; a random sampler does that at no cost, without a trace."""
-        if name not in self._handles:
-            self.study.sampler = RandomSampler()
-            self._handles[name] = optuna.Trial(self.study, self.trial(name)._trial_id)
-        return self._handles[name]
+
+def _constraint_attrs(outcome: Outcome) -> dict[str, float]:
+    """The constraints as Optuna keeps them with a trial: a trial that is in no storage takes them as attributes."""
+    trial = optuna.trial.create_trial(state=TrialState.RUNNING)
+    for key, value in outcome.constraints.items():
+        trial.set_constraint(key, value)
+    found: dict[str, float] = trial.system_attrs
+    return found
 
 
 def attributes(outcome: Outcome) -> dict[str, Any]:

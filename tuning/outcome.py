@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import pandas as pd
 
-from analysis.hypervolume import hypervolume
+from analysis.growing_front import GrowingFront
 from tuning.constraints import bound_value, excess
 from tuning.goals import Constraint, Objective
 
@@ -120,7 +119,7 @@ def essence(report: Report, goals: Goals) -> dict[str, float]:
 
 def judge(
     reports: Sequence[Report],
-    others: Sequence[Report],
+    others: Iterable[Report],
     goals: Goals,
     *,
     reason: str | None = None,
@@ -130,7 +129,8 @@ def judge(
 
     Args:
         reports: the trial's own, by step.
-        others: those of all other trials: the front to contribute to.
+        others: those of all other trials, or what of them is on a front: what to contribute to. Looked at only where
+            the choice depends on it.
         goals: what they are judged by.
         reason: why it failed, where it did.
         last_step: step of a trial that ran to its end; below it the trial was stopped early.
@@ -151,7 +151,7 @@ def judge(
     return Outcome(chosen, goals.values(chosen), goals.constraint_values(chosen), stopped_at_rung=stopped)
 
 
-def representative(reports: Sequence[Report], others: Sequence[Report], goals: Goals) -> Report:
+def representative(reports: Sequence[Report], others: Iterable[Report], goals: Goals) -> Report:
     """The report that stands for a trial: at its highest rung, the feasible one that adds most to the front.
 
     Added is hypervolume over that of the other trials' feasible reports, between the ideal (1) and the untouched model
@@ -159,7 +159,7 @@ def representative(reports: Sequence[Report], others: Sequence[Report], goals: G
 
     Args:
         reports: the trial's own, at least one, all with finite objectives.
-        others: those of all other trials.
+        others: those of all other trials, or what of them is on a front.
         goals: what they are judged by.
     """
     top = max(report["rung"] for report in reports)
@@ -169,14 +169,8 @@ def representative(reports: Sequence[Report], others: Sequence[Report], goals: G
         return feasible[0]
     if not feasible:
         return min(latest_first, key=lambda report: _violation(report, goals))
-    front = [r for r in others if goals.is_valid(r) and _violation(r, goals) == 0.0]
-    return max(feasible, key=lambda report: _hypervolume([*front, report], goals))
+    return max(feasible, key=GrowingFront(goals, others).hypervolume_with)
 
 
 def _violation(report: Report, goals: Goals) -> float:
     return sum(max(0.0, value) for value in goals.constraint_values(report).values())
-
-
-def _hypervolume(reports: Sequence[Report], goals: Goals) -> float:
-    """Share of the box between untouched model and ideal that ``reports`` dominate, in [0, 1]."""
-    return hypervolume(pd.DataFrame(reports), goals.objectives, goals.baseline, goals.ideal)

@@ -48,16 +48,41 @@ def places(values: ArrayLike, violation: ArrayLike) -> NDArray[np.int64]:
     found = np.full(len(excess), len(excess) - 1, dtype=np.int64)
     if len(excess) == 0:
         return found
-    known = np.isfinite(rows).all(axis=1) & ~np.isnan(excess)
-    # Sorted and each once, so that neither the order of arrival nor equal reports reach what is computed.
-    unique, inverse, counts = np.unique(
-        np.column_stack([excess, rows])[known], axis=0, return_inverse=True, return_counts=True
-    )
+    known, unique, inverse, counts = _each_once(rows, excess)
     order = _order(unique[:, 1:], unique[:, 0])
     better = np.empty(len(unique), dtype=np.int64)
     better[order] = np.cumsum(counts[order]) - counts[order]
-    found[known] = better[inverse.reshape(-1)]
+    found[known] = better[inverse]
     return found
+
+
+def is_among_best(values: ArrayLike, violation: ArrayLike, position: int, count: int) -> bool:
+    """Whether fewer than `count` reports are better than one of them: ``places(values, violation)[position] < count``.
+
+    Orders no other front than the report's own, and that only where its place in it decides: at a rung of ten thousand
+    reports a tenth of the work.
+
+    Args:
+        values: (n, m) objectives, all minimised.
+        violation: (n,) in [0, inf]; 0 is feasible.
+        position: which report, in [0, n).
+        count: how many are to be among the best.
+
+    Raises:
+        ValueError: as `places`.
+    """
+    rows, excess = np.asarray(values, dtype=np.float64), np.asarray(violation, dtype=np.float64)
+    known, unique, inverse, counts = _each_once(rows, excess)
+    if not known[position]:
+        return len(excess) <= count
+    own = int(inverse[np.count_nonzero(known[:position])])
+    ahead, front = _front_of(own, unique[:, 1:], unique[:, 0])
+    better = int(counts[ahead].sum())
+    if better >= count or better + int(counts[front].sum()) <= count:
+        return better < count
+    order = front[epsilon_net_order(_normalised(unique[:, 1:])[front])]
+    before = order[: int(np.flatnonzero(order == own)[0])]
+    return better + int(counts[before].sum()) < count
 
 
 def epsilon_net_order(points: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -77,6 +102,34 @@ def epsilon_net_order(points: NDArray[np.float64]) -> NDArray[np.int64]:
         np.minimum(distance, np.einsum("mn,mn->n", offset, offset), out=distance)
         distance[chosen] = -1.0
     return order
+
+
+def _each_once(
+    rows: NDArray[np.float64], excess: NDArray[np.float64]
+) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.int64], NDArray[np.int64]]:
+    """Which reports are known, and of those the different ones, which of them each is, and how often it occurs.
+
+    They are columns of violation and objectives, sorted, so that neither the order of arrival nor equal reports reach
+    what is computed.
+    """
+    known = np.isfinite(rows).all(axis=1) & ~np.isnan(excess)
+    unique, inverse, counts = np.unique(
+        np.column_stack([excess, rows])[known], axis=0, return_inverse=True, return_counts=True
+    )
+    return known, unique, inverse.reshape(-1), counts
+
+
+def _front_of(
+    own: int, values: NDArray[np.float64], violation: NDArray[np.float64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices of the rows on fronts before that of row `own`, and of those on it; both as in `_fronts`."""
+    ranks = constrained_ranks(values, violation)
+    ahead, front = np.flatnonzero(ranks < ranks[own]), np.flatnonzero(ranks == ranks[own])
+    if violation[own] > 0 and len(front) > 1:
+        inner = constrained_ranks(values[front], np.zeros(len(front)))
+        level = inner[front == own][0]
+        ahead, front = np.concatenate([ahead, front[inner < level]]), front[inner == level]
+    return ahead, front
 
 
 def _order(values: NDArray[np.float64], violation: NDArray[np.float64]) -> NDArray[np.int64]:

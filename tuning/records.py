@@ -1,8 +1,9 @@
 """``reports.csv`` and ``trials.csv``: what a study acknowledged, on disk before anybody is told.
 
 A report is appended and synced when it arrives; the first one of a (trial, step) stays, so that whatever is replayed
-after a crash changes nothing. :meth:`Records.finalize` sorts both files, after which the same seed gives the same bytes
-of ``reports.csv``.
+after a crash changes nothing. A trial's start and end are appended and synced as well, and its last row counts: a file
+written anew at each would be quadratic in the trials. :func:`read_table` and :meth:`Records.finalize` leave one row a
+trial; the latter sorts both files, after which the same seed gives the same bytes of ``reports.csv``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import csv
 import io
 import logging
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -30,6 +32,8 @@ OUTCOME: Final = ("trial_id", "state", "reason", "method")
 TEXT: Final = ("trial_id", "method", "forget_image", "state", "reason", "mlflow_run_id")
 #: How the reason of a trial begins that the scheduler stopped; its rung follows.
 STOPPED_EARLY: Final = "stopped at rung"
+#: Trials up to which ``trials.csv`` has one row each at all times; beyond, one in ten may have an outdated one besides.
+ALWAYS_WHOLE: Final = 500
 
 
 class TrialState(StrEnum):
@@ -77,7 +81,13 @@ class Records:
         self.trial_columns = (*OUTCOME, *parameters, "seed", "seconds", "mlflow_run_id")
         self._constraints, self._baseline = tuple(constraints), dict(baseline)
         self._reports = {(row["trial_id"], int(row["step"])): row for row in _read(files.reports, self.report_columns)}
-        self._trials = {row["trial_id"]: row for row in _read(files.trials, self.trial_columns)}
+        self._steps: defaultdict[str, list[int]] = defaultdict(list)
+        for trial_id, step in self._reports:
+            self._steps[trial_id].append(step)
+        trials = _read(files.trials, self.trial_columns)
+        self._trials = {row["trial_id"]: row for row in trials}
+        self._outdated = len(trials) - len(self._trials)  # rows of trials.csv
+        self._num_trials = Counter(TrialState(row["state"]) for row in self._trials.values())
 
     def judge(self, report: Mapping[str, Any]) -> dict[str, Any]:
         """The report with ``feasible``, ``violation`` and ``candidate`` (True where it does not say otherwise)."""
@@ -101,12 +111,17 @@ class Records:
         if key in self._reports:
             return False
         row = _cells(self.report_columns, self.judge(report))
-        self._append(row)
+        _append(self.files.reports, self.report_columns, row)
         self._reports[key] = row
+        self._steps[key[0]].append(key[1])
         return True
 
     def start_trial(self, trial_id: str, config: Mapping[str, Any]) -> None:
-        """A trial runs, for the first time or again."""
+        """A trial runs, for the first time or again; on return it is on disk.
+
+        Raises:
+            OSError: it could not be written.
+        """
         self._put(trial_id, config, state=TrialState.RUNNING, reason="")
 
     def end_trial(
@@ -117,7 +132,11 @@ class Records:
         reason: str = "",
         seconds: float | None = None,
     ) -> None:
-        """A trial ended, also one that never started; ``seconds`` is the worker's time in it."""
+        """A trial ended, also one that never started; ``seconds`` is the worker's time in it. On return it is on disk.
+
+        Raises:
+            OSError: it could not be written.
+        """
         self._put(trial_id, config, state=state, reason=reason, seconds=seconds)
 
     def finalize(self, run_ids: Mapping[str, str] | None = None) -> None:
@@ -134,9 +153,14 @@ class Records:
         """trial id → state, in order of the ids."""
         return {row["trial_id"]: TrialState(row["state"]) for row in self._sorted_trials()}
 
+    @property
+    def num_trials(self) -> Counter[TrialState]:
+        """How many trials are in each state."""
+        return Counter(self._num_trials)
+
     def steps(self, trial_id: str) -> list[int]:
         """The steps at which a trial reported, rising."""
-        return sorted(step for name, step in self._reports if name == trial_id)
+        return sorted(self._steps.get(trial_id, ()))
 
     def reports_frame(self) -> pd.DataFrame:
         """All reports as :func:`read_table` would read them off the file."""
@@ -151,38 +175,52 @@ class Records:
         given = {name: config[name] for name in ("method", "seed", *self.parameters) if config.get(name) is not None}
         new = {name: value for name, value in outcome.items() if value is not None}
         row = {**dict.fromkeys(self.trial_columns, ""), **known, **_cells(self.trial_columns, given | new, blank=False)}
-        if row != known:
-            self._trials[trial_id] = row
+        if row == known:
+            return
+        self._trials[trial_id] = row
+        self._num_trials[TrialState(row["state"])] += 1
+        if "state" in known:
+            self._num_trials[TrialState(known["state"])] -= 1
+            self._outdated += 1
+        if self._outdated > max(0, len(self._trials) - ALWAYS_WHOLE) // 10:
             self._write_trials()
+        else:
+            _append(self.files.trials, self.trial_columns, row)
 
     def _write_trials(self) -> None:
         write_csv_atomic(self.files.trials, self.trial_columns, self._sorted_trials())
+        self._outdated = 0
 
     def _sorted_trials(self) -> list[dict[str, str]]:
         return sorted(self._trials.values(), key=lambda row: (len(row["trial_id"]), row["trial_id"]))
-
-    def _append(self, row: Mapping[str, str]) -> None:
-        if not self.files.reports.exists():
-            write_csv_atomic(self.files.reports, self.report_columns, [])
-        size = self.files.reports.stat().st_size
-        try:
-            with self.files.reports.open("a", encoding="utf-8", newline="") as stream:
-                stream.write(csv_text(self.report_columns, [row], header=False))
-                stream.flush()
-                os.fsync(stream.fileno())
-        except OSError:
-            os.truncate(self.files.reports, size)  # shrinking works on a full disk
-            raise
 
 
 def read_table(path: Path) -> pd.DataFrame:
     """``reports.csv`` or ``trials.csv`` with ids as text; a last row torn by a crash is left out.
 
+    Of several rows of a trial in ``trials.csv``, which a running study may have, the last one is taken.
+
     Raises:
         FileNotFoundError: there is no such file.
     """
     header, rows = _parse(path.read_text(encoding="utf-8", errors="replace"), path)
-    return _frame(header, rows)
+    frame = _frame(header, rows)
+    return frame.drop_duplicates("trial_id", keep="last", ignore_index=True) if "state" in frame else frame
+
+
+def _append(path: Path, columns: Sequence[str], row: Mapping[str, str]) -> None:
+    """One row more, synced; on an error the file is as it was."""
+    if not path.exists():
+        write_csv_atomic(path, columns, [])
+    size = path.stat().st_size
+    try:
+        with path.open("a", encoding="utf-8", newline="") as stream:
+            stream.write(csv_text(columns, [row], header=False))
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError:
+        os.truncate(path, size)  # shrinking works on a full disk
+        raise
 
 
 def _cells(columns: Iterable[str], values: Mapping[str, Any], *, blank: bool = True) -> dict[str, str]:

@@ -1,11 +1,12 @@
 """Optuna samplers by name, made anew for every suggestion from a seed of its own.
 
-What is suggested is then a function of (seed, index of the suggestion, finished trials) alone: a study that was resumed
-goes on as the uninterrupted one would have.
+What is suggested is then a function of (seed, slot, trials known) alone: a study that was resumed goes on as the
+uninterrupted one would have.
 """
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -50,6 +51,10 @@ class Dimensions:
         """The methods to choose among; the choice is a dimension only where there is more than one."""
         return tuple(self.by_method)
 
+    def open_names(self, method: str | None) -> frozenset[str]:
+        """The dimensions of one method; None: of all, and the choice of the method."""
+        return frozenset(self.union if method is None else self.by_method.get(method, {}))
+
     @property
     def union(self) -> dict[str, BaseDistribution]:
         """Every dimension of every method, and the choice of the method."""
@@ -57,6 +62,32 @@ class Dimensions:
             {METHOD: CategoricalDistribution(self.methods)} if len(self.methods) > 1 else {}
         )
         return {**choice, **{name: d for group in self.by_method.values() for name, d in group.items()}}
+
+
+class ConditionalTPE(TPESampler):  # type: ignore[misc]
+    """Multivariate TPE over a conditional space: the method first, then that method's parameters.
+
+    Optuna's ``group=True`` finds the same groups by going through all trials, and samples every method's parameters to
+    use those of one.
+    """
+
+    def __init__(self, dimensions: Dimensions, *, seed: int) -> None:
+        self._dimensions = dimensions
+        super().__init__(seed=seed, multivariate=True, constant_liar=True)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Every dimension; a trial then carries those of its own method."""
+        return self._dimensions.union
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The method, where it is asked for, and its parameters; without it `search_space` is that of one method."""
+        if METHOD not in search_space:
+            return dict(super().sample_relative(study, trial, search_space))
+        choice = super().sample_relative(study, trial, {METHOD: search_space[METHOD]})
+        group = self._dimensions.by_method[choice[METHOD]] if choice else {}
+        return {**choice, **super().sample_relative(study, trial, dict(group))}
 
 
 class ConditionalNSGAII(NSGAIISampler):  # type: ignore[misc]
@@ -76,6 +107,13 @@ class ConditionalNSGAII(NSGAIISampler):  # type: ignore[misc]
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Every dimension; a child then carries those of its own method."""
         return self._dimensions.union
+
+    @classmethod
+    def founder(cls, trial: FrozenTrial) -> FrozenTrial:
+        """A copy of a trial of another study that belongs to the first generation, so that it may become a parent."""
+        founder = copy.copy(trial)
+        founder.system_attrs = {**trial.system_attrs, cls._get_generation_key(): 0}
+        return founder
 
 
 @dataclass(frozen=True)
@@ -111,7 +149,7 @@ class MateWithinMethod:
 
 
 def _tpe(dimensions: Dimensions, seed: int, num_trials: int) -> BaseSampler:
-    return TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    return ConditionalTPE(dimensions, seed=seed)
 
 
 def _nsga2(dimensions: Dimensions, seed: int, num_trials: int) -> BaseSampler:
@@ -133,6 +171,10 @@ SAMPLERS: Final[Mapping[str, Callable[[Dimensions, int, int], BaseSampler]]] = {
     "gp": _gp,
     "random": _random,
 }
+
+
+#: Samplers that need every finished trial; NSGA-II looks up its generations. To the others a sample is enough.
+NEED_ALL: Final = frozenset({"nsga2"})
 
 
 def check_sampler(name: str, methods: Sequence[str]) -> None:

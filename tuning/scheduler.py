@@ -23,7 +23,7 @@ from analysis.table import rows
 from tuning.constraints import bound_value, violation
 from tuning.goals import Constraint, Objective
 from tuning.outcome import Goals, Report, number
-from tuning.promotion import num_promoted, places
+from tuning.promotion import is_among_best, num_promoted
 
 _NUMBER: Final = re.compile(r"\d+$")
 
@@ -43,6 +43,9 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
     `reduction_factor` of them and at least one; else it is stopped. Feasible reports come first, by non-dominated
     front, then the others by violation, last those with an objective that is not a finite number. A report counts once
     for each trial and rung: whoever reports at a rung again was let through before.
+
+    A repeat of a setting (``repeat`` above 0) is neither stopped nor counted: it is run to know a good setting better,
+    and a rung is for telling settings apart, of which each stands there once.
 
     The state is what was reported, so ``rebuild`` makes it anew from the reports of an interrupted study. It has no
     metric in Ray's sense, and leaves that of a ``TuneConfig`` to others.
@@ -154,7 +157,7 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
     def _rung_of(self, name: str, report: Report) -> tuple[int, int] | None:
         """Bracket and rung at which a report is compared with others, None where it is not."""
         time = number(report, self._time_attr)
-        if math.isnan(time):
+        if math.isnan(time) or number(report, "repeat") > 0:
             return None
         bracket, rung = self._bracket_of(name), bisect_right(self._milestones, time) - 1
         return (bracket, rung) if bracket <= rung < len(self._milestones) - 1 else None
@@ -175,8 +178,10 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
 
     def _is_among_best(self, name: str, rung: tuple[int, int]) -> bool:
         known = self._rungs[rung]
-        found = places([s.values for s in known.values()], [s.violation for s in known.values()])
-        return bool(found[list(known).index(name)] < num_promoted(len(known), self._reduction_factor))
+        standings = known.values()
+        values, violations = [standing.values for standing in standings], [standing.violation for standing in standings]
+        count = num_promoted(len(known), self._reduction_factor)
+        return is_among_best(values, violations, list(known).index(name), count)
 
     def _sorted(self) -> list[tuple[tuple[int, int], dict[str, Standing]]]:
         return sorted(self._rungs.items(), key=lambda item: item[0])

@@ -111,7 +111,9 @@ class StudyConfig(BaseModel):
         None, description="time after which no trial starts and running ones are cut off at once: 8h, 90m, 600s"
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)] = Field(0, description="what everything random derives from")
-    repeats: Positive = Field(1, description="runs of each setting with different training seeds")
+    repeats: Positive = Field(
+        1, description="runs of a setting near the front, with different training seeds; others are run once"
+    )
 
     scheduler: Literal["none", "pareto_halving"] = Field("none", description="whether trials are stopped at a rung")
     reduction_factor: Annotated[int, Field(ge=2)] = Field(

@@ -102,7 +102,7 @@ def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Trac
     lost = [name for name in searcher.running_trials() if set(records.steps(name)) - searcher.steps_told(name)]
     ended = {
         name: rows(reports[reports["trial_id"] == name])
-        for name in [*lost, *(name for name, state in states.items() if state is TrialState.COMPLETE)]
+        for name in [*lost, *(name for name in searcher.running_trials() if states.get(name) is TrialState.COMPLETE)]
     }
     reasons = dict(zip(trials["trial_id"], trials["reason"], strict=True))
     failed = {name: str(reasons[name]) for name, state in states.items() if state is TrialState.FAIL}

@@ -8,19 +8,24 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import FrozenTrial
 from ray.tune.search import Searcher
 
 from diffusion.rng import derive_seed
 from search_spaces import SEARCH_SPACES, MethodSpace, published_settings, space_of
 from tuning.goals import Constraint, Objective
-from tuning.optuna_store import StudyStore, config_of, directions_of, reports_of, trial_name
-from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence, judge
-from tuning.samplers import METHOD, Dimensions, check_sampler, make_sampler
-from tuning.trial_plan import SLOT, Slot, TrialPlan, starting_points
+from tuning.history import SHOWN_TRIALS, check_known
+from tuning.optuna_store import StudyStore, config_of, directions_of, trial_name
+from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence
+from tuning.samplers import ConditionalNSGAII, Dimensions, check_sampler
+from tuning.suggester import Suggester
+from tuning.trial_memory import TrialMemory
+from tuning.trial_plan import SLOT, Slot, TrialPlan, Wait, starting_points
 
 
 class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
@@ -29,7 +34,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     Suggestions are flat trial configurations: ``trial_id`` (the Optuna number as five digits), ``method``, its
     parameters, ``seed`` and ``repeat``. A trial is told COMPLETE with the report that stands for it and its constraint
     values, or FAIL with the user attribute ``reason``. Everything is kept in the Optuna storage: an instance made anew
-    on the same storage goes on where the last one stopped, and ``reconcile`` settles what was running then.
+    on the same storage goes on where the last one stopped, and ``reconcile`` settles what was running then. The storage
+    is read when it is opened and only written from then on, by one instance at a time.
 
     Args:
         methods: registry names or ``package.module:Class``.
@@ -45,10 +51,13 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         sampler: ``tpe``, ``nsga2``, ``gp`` (one method only) or ``random``.
         seed: seed of the study; sampling and training seeds derive from it.
         num_trials: trials in all, repeats included.
-        repeats: how often each setting is run, with other training seeds.
+        repeats: how often a setting near the front is run, with other training seeds.
         max_concurrent: trials at a time; None leaves it to Ray.
         last_step: the step at which a trial ends by itself; one that ends before it is marked ``stopped_at_rung``.
         spaces: method → space.
+        known: completed trials of other studies, with this study's parameters, values and constraints; they inform the
+            sampler, and are otherwise no trials of this study.
+        max_shown: finished trials that a sampler is shown at most, but for one that needs all; None: every one.
 
     Raises:
         ValueError: an argument breaks a rule; the message gives rule, value and remedy.
@@ -74,6 +83,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         max_concurrent: int | None = None,
         last_step: int | None = None,
         spaces: Mapping[str, MethodSpace] = SEARCH_SPACES,
+        known: Sequence[FrozenTrial] = (),
+        max_shown: int | None = SHOWN_TRIALS,
     ) -> None:
         super().__init__()
         check_sampler(sampler, methods)
@@ -84,24 +95,28 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._calibration, self._fixed = dict(calibration or {}), dict(fix or {})
         self._check_values(num_trials, repeats)
         chosen = list(self._spaces.values())
-        self._dimensions = Dimensions.of(chosen, self._fixed)
+        dimensions = Dimensions.of(chosen, self._fixed)
+        self._suggester = Suggester(sampler, dimensions, seed, num_trials, max_shown)
         settings = published_settings(chosen) if enqueue is None else enqueue
         starts = starting_points(chosen, settings, self._calibration, self._fixed)
-        self._plan = TrialPlan(starts, bool(self._dimensions.methods), num_trials, repeats)
+        self._plan = TrialPlan(starts, bool(dimensions.methods), num_trials, repeats, self._goals)
         self._storage, self._study_name = str(storage), study_name
-        self._sampler, self._seed = sampler, seed
+        self._seed = seed
+        self._known = tuple(map(ConditionalNSGAII.founder, known)) if sampler == "nsga2" else tuple(known)
         self._max_concurrent, self._last_step = max_concurrent, last_step
         self._live: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._again: list[str] = []
-        self._peeked: list[Slot | None] = []
+        self._peeked: list[Slot | Wait | None] = []
         self._outcomes: dict[str, Outcome] = {}
-        self._opened: StudyStore | None = StudyStore(self._storage, study_name, objectives)
+        check_known(self._known, len(objectives))
+        self._trials  # noqa: B018  opened now, for its errors
 
     def _check_values(self, num_trials: int, repeats: int) -> None:
-        if num_trials < 1 or repeats < 1:
+        if not 1 <= repeats <= num_trials:
             raise ValueError(
-                f"num_trials and repeats must be at least 1, but got num_trials={num_trials} and repeats={repeats}"
+                f"1 <= repeats <= num_trials must hold, since every run of a setting is a trial, but got "
+                f"repeats={repeats} and num_trials={num_trials}; raise num_trials"
             )
         for space in self._spaces.values():
             space.check_calibration(self._calibration, self._fixed)
@@ -109,12 +124,15 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         if unknown := sorted(set(self._fixed) - set(known)):
             raise ValueError(f"a fixed name must be one of {', '.join(known)}, but got {', '.join(unknown)}; remove it")
 
+    @cached_property
+    def _trials(self) -> TrialMemory:
+        """Read from the storage, and again after unpickling."""
+        store = StudyStore(self._storage, self._study_name, self._goals.objectives)
+        return TrialMemory(store, self._goals, self._known)
+
     @property
     def _store(self) -> StudyStore:
-        """The storage, opened again after unpickling."""
-        if self._opened is None:
-            self._opened = StudyStore(self._storage, self._study_name, self._goals.objectives)
-        return self._opened
+        return self._trials.store
 
     @property
     def study(self) -> optuna.Study:
@@ -134,7 +152,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """The trials that the storage holds as running: after an interruption, what ``reconcile`` has to settle."""
         return self._store.running()
 
-    def _next_slot(self) -> Slot | None:
+    def _next_slot(self) -> Slot | Wait | None:
         """The slot to fill next, kept until something changes: Ray asks many times a second whether there is one."""
         if not self._peeked:
             self._peeked = [self._plan.next_slot(self._store.trials())]
@@ -148,7 +166,9 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     # Asking
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while enough are running.
+        """The next trial's configuration; ``Searcher.FINISHED`` after the last, None while it must wait.
+
+        It waits while enough are running, and while one that runs decides whether what is next is a repeat.
 
         Args:
             trial_id: Ray's id, of no account: the trial's id is the configuration's ``trial_id``.
@@ -160,39 +180,22 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
             self._live.add(name)
             return config_of(self._store.trial(name))
         slot = self._next_slot()
+        if isinstance(slot, Wait):
+            return None
         return str(Searcher.FINISHED) if slot is None else self._start(slot)
 
     def _start(self, slot: Slot) -> dict[str, Any]:
         self._peeked = []
-        trial = self._ask(slot)
-        method = self._method_of(trial) if slot.method is None else slot.method
-        settings = self._spaces[method].suggest(trial, self._calibration, self._fixed)
-        seed = trial_seed(self._seed, trial.number, slot.repeat) if slot.seed is None else slot.seed
-        name = trial_name(trial.number)
+        trials, number = self._trials, len(self._store.trials())
+        draft = self._suggester.draft(slot, trials.history, trials.view, number)
+        method = self._suggester.method_of(draft) if slot.method is None else slot.method
+        settings = self._spaces[method].suggest(draft, self._calibration, self._fixed)
+        seed = trial_seed(self._seed, number, slot.repeat) if slot.seed is None else slot.seed
+        name = trial_name(number)
         config = {"trial_id": name, "method": method, **settings, "seed": seed, "repeat": slot.repeat}
-        trial.set_user_attr("method", method)
-        trial.set_user_attr(SLOT, slot.name)
-        trial.set_user_attr("config", json.dumps(config))
+        trials.create(draft.frozen({"method": method, SLOT: slot.name, "config": json.dumps(config)}))
         self._live.add(name)
         return config
-
-    def _ask(self, slot: Slot) -> optuna.Trial:
-        """A new Optuna trial, with the parameters that the slot gives; of a parameterless method it has none."""
-        parameterless = slot.method is not None and slot.method not in self._dimensions.methods
-        seed = derive_seed(self._seed, "sampler", slot.name) >> 32
-        sampler = "random" if parameterless else self._sampler
-        made = make_sampler(sampler, self._dimensions, seed=seed, num_trials=self.num_trials)
-        if slot.method is None or parameterless:
-            return self._store.ask(made, None)
-        choice = {METHOD: slot.method} if len(self._dimensions.methods) > 1 else {}
-        trial = self._store.ask(made, {**(slot.params or {}), **choice})
-        self._method_of(trial)
-        return trial
-
-    def _method_of(self, trial: optuna.Trial) -> str:
-        """The sampled method: a dimension only where more than one has free parameters."""
-        methods = self._dimensions.methods
-        return str(trial.suggest_categorical(METHOD, methods)) if len(methods) > 1 else methods[0]
 
     # Telling
 
@@ -204,7 +207,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """Keeps a report with its trial; what is no report of the trainable (no step) is passed over."""
         if "step" in result and not self._store.trial(trial_id).state.is_finished():
             self._live.add(trial_id)
-            self._store.keep_report(trial_id, essence(result, self._goals))
+            self._trials.keep_report(trial_id, essence(result, self._goals))
 
     def on_trial_complete(self, trial_id: str, result: Report | None = None, error: bool = False) -> None:
         """Tells Optuna how the trial ended; once, however often it is called.
@@ -223,7 +226,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
 
     def steps_told(self, trial_id: str) -> set[int]:
         """The steps of the reports that the storage has of a trial. A last one comes only with the trial's end."""
-        return {int(report["step"]) for report in reports_of(self._store.trial(trial_id))}
+        return self._trials.steps(trial_id)
 
     def outcome(self, trial_id: str) -> Outcome | None:
         """How a trial ended that this instance told; None where it did not."""
@@ -252,18 +255,13 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._again = [name for name in open_trials if name in asked_again and name not in self._live]
         for name in open_trials:
             for report in finished.get(name, ()):
-                self._store.keep_report(name, essence(report, self._goals))
+                self._trials.keep_report(name, essence(report, self._goals))
             if name not in self._live and name not in self._again:
                 self._tell(name, failures.get(name, None if name in finished else INTERRUPTED))
 
     def _tell(self, name: str, reason: str | None) -> None:
-        trials = {trial_name(trial.number): trial for trial in self._store.trials()}
-        own = reports_of(trials.pop(name))
-        others = [report for trial in trials.values() for report in reports_of(trial)]
-        outcome = judge(own, others, self._goals, reason=reason, last_step=self._last_step)
-        self._store.tell(name, outcome)
+        self._outcomes[name] = self._trials.tell(name, reason, self._last_step)
         self._peeked = []
-        self._outcomes[name] = outcome
 
     # Ray saves and restores a searcher; this one has its state in the storage.
 
@@ -284,7 +282,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """Nothing beyond the storage."""
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_opened": None}
+        return {name: value for name, value in self.__dict__.items() if name != "_trials"}
 
 
 def trial_seed(seed: int, number: int, repeat: int) -> int:

@@ -102,7 +102,12 @@ def _confirm(session: Session) -> pd.DataFrame:
 
     candidates = reports[reports["candidate"]].reset_index(drop=True)
     front = confirmed_front(
-        candidates, session.goals, session.baseline.reference, measure, session.config.num_confirmed
+        candidates,
+        session.goals,
+        session.baseline.reference,
+        measure,
+        session.config.num_confirmed,
+        session.records.trials_frame(),
     )
     front["checkpoint"] = [
         str(files.checkpoint(str(trial), int(step)).relative_to(files.root))
@@ -130,14 +135,16 @@ def _drop_other_checkpoints(files: StudyFiles, kept: set[str]) -> None:
 def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResult:
     """Pictures, report, MLflow, and what the terminal is told."""
     session.view.stage("report")
-    files, tracker, objectives = session.files, session.tracker, session.config.objectives
+    files, records, tracker = session.files, session.records, session.tracker
+    objectives = session.config.objectives
     reference, ideal = session.baseline.reference, session.baseline.ideal
-    session.records.finalize(tracker.run_ids)
+    records.finalize(tracker.run_ids)
     picture = files.images / "front.png"
     files.images.mkdir(exist_ok=True)
     front_picture(load_study(files.root), picture)
     report = write_report(files.root)
-    tracker.log_front(front, trial_ranks(session.records.reports_frame(), session.goals), picture, report)
+    ranks = trial_ranks(records.reports_frame(), session.goals, records.trials_frame())
+    tracker.log_front(front, ranks, picture, report)
     tracker.finish_study(TrialState.COMPLETE)
     tracker.flush()
     timing.save(files)

@@ -1,21 +1,24 @@
-"""Which trial is next: first the settings to start from, then what the sampler suggests, each once per repeat.
+"""Which trial is next: the settings to start from, then what the sampler suggests, and repeats of what is good.
 
-The plan keeps no state: it looks at which slots the trials of a study have taken. A trial that was lost in an
-interruption frees its slot, so that its settings are run again.
+The plan keeps no state but what it has read of ended trials: it looks at which slots the trials of a study have taken,
+and at the reports of those that have ended. A trial that was lost in an interruption frees its slot, so that its
+settings are run again.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import Enum
 from typing import Any, Final
 
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import MethodSpace
 from search_spaces.space import Settings
-from tuning.outcome import INTERRUPTED
+from tuning.optuna_store import config_of, reports_of
+from tuning.outcome import INTERRUPTED, Goals
+from tuning.repeats import Run, near_front
 
 SLOT: Final = "slot"
 
@@ -52,60 +55,167 @@ class Start:
     params: Mapping[str, Any]
 
 
+class Wait(Enum):
+    """Said in the place of a slot: which trial is next depends on one that still runs."""
+
+    WAIT = "wait"
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a trial belongs.
+
+    Attributes:
+        group, repeat: of its slot.
+        seed: its training seed.
+        lost: whether an interruption took it.
+        run: what it ended with; None while it runs.
+    """
+
+    group: str
+    repeat: int
+    seed: int
+    lost: bool
+    run: Run | None
+
+    @classmethod
+    def of(cls, trial: FrozenTrial) -> _Place:
+        """Reads the trial, which takes a while: once, when it has ended."""
+        group, _, repeat = trial.user_attrs[SLOT].partition("/")
+        run = Run(reports_of(trial), trial.state == TrialState.FAIL) if trial.state.is_finished() else None
+        return cls(group, int(repeat), config_of(trial)["seed"], _is_lost(trial), run)
+
+
+@dataclass
+class _Setting:
+    """What the trials say of one setting.
+
+    Attributes:
+        first: the trial that began it: its method and parameters.
+        seeds: repeat → training seed, of every run that was started.
+        taken: the repeats that run or have ended; those that were lost are in ``seeds`` only.
+        running: how many run.
+        runs: those that have ended.
+    """
+
+    first: FrozenTrial
+    seeds: dict[int, int] = field(default_factory=dict)
+    taken: set[int] = field(default_factory=set)
+    running: int = 0
+    runs: list[Run] = field(default_factory=list)
+
+    def add(self, place: _Place) -> None:
+        """One trial more."""
+        self.seeds.setdefault(place.repeat, place.seed)
+        if place.lost:
+            return
+        self.taken.add(place.repeat)
+        if place.run is None:
+            self.running += 1
+        else:
+            self.runs.append(place.run)
+
+    @property
+    def lost(self) -> set[int]:
+        """The repeats to run again."""
+        return set(self.seeds) - self.taken
+
+
 @dataclass(frozen=True)
 class TrialPlan:
     """The order of a study's trials.
 
+    First what was lost, then the settings to start from, once each. From then on a setting near the front, by the mean
+    of its runs so far, is run again before anything new is suggested, the best rank first and then the fewest runs.
+
+    A new setting may come to deserve all of its repeats, and so may those that run. It is therefore started only while
+    there are trials left for all of them; else its turn comes when what runs has ended and asks for no repeat.
+
     Args:
         starts: settings to start from, tried in this order.
         sampling: whether any method has a free parameter, so that the sampler has something to suggest.
-        num_trials: how many trials the study has in all.
-        repeats: how often each setting is run, with other seeds.
+        num_trials: how many trials the study has in all, repeats included.
+        repeats: how often a setting near the front is run, with other seeds; the others are run once.
+        goals: what is near the front.
     """
 
     starts: tuple[Start, ...]
     sampling: bool
     num_trials: int
     repeats: int
+    goals: Goals
+    _ended: dict[int, _Place] = field(default_factory=dict, init=False, repr=False, compare=False)  # by number
 
-    def next_slot(self, trials: Sequence[FrozenTrial]) -> Slot | None:
-        """The slot to fill next; None where the study has all of its trials."""
-        taken = {trial.user_attrs[SLOT] for trial in trials if _holds_slot(trial)}
-        if len(taken) >= self.num_trials:
+    def next_slot(self, trials: Sequence[FrozenTrial]) -> Slot | Wait | None:
+        """The slot to fill next; ``WAIT`` where that is not known yet, None where the study has all of its trials."""
+        settings = self._settings(trials)
+        left = self.num_trials - sum(len(setting.taken) for setting in settings.values())
+        if left <= 0:
             return None
-        for slot in self._slots(trials):
-            if slot.name not in taken:
-                return slot
-        return None
+        for group, setting in settings.items():
+            if setting.lost:
+                return self._run_of(group, min(setting.lost), setting)
+        running = [setting for setting in settings.values() if setting.running]
+        owed = sum(self.repeats - len(setting.taken) for setting in running if not _has_failed(setting))
+        has_room = left - owed >= self.repeats
+        new = self._new(settings)
+        if new is not None and new.method is not None and has_room:
+            return new
+        if (repeat := self._repeat(settings)) is not None:
+            return repeat
+        if new is not None and (has_room or not running):
+            return new
+        return Wait.WAIT if running and self.repeats > 1 else None
 
-    def _slots(self, trials: Sequence[FrozenTrial]) -> Iterable[Slot]:
-        """Every slot in order, endless where there is sampling; settings that were sampled before are repeated."""
-        first: dict[str, FrozenTrial] = {}
-        seeds: dict[str, int] = {}
+    def _settings(self, trials: Sequence[FrozenTrial]) -> dict[str, _Setting]:
+        """Group → what became of its runs, in the order in which they began."""
+        found: dict[str, _Setting] = {}
         for trial in trials:
-            if SLOT in trial.user_attrs and "config" in trial.user_attrs:
-                config = json.loads(trial.user_attrs["config"])
-                first.setdefault(trial.user_attrs[SLOT].partition("/")[0], trial)
-                seeds.setdefault(trial.user_attrs[SLOT], config["seed"])
+            if SLOT not in trial.user_attrs or "config" not in trial.user_attrs:
+                continue
+            place = self._ended.get(trial.number) or _Place.of(trial)
+            if place.run is not None:
+                self._ended[trial.number] = place
+            if place.group not in found:
+                found[place.group] = _Setting(trial)
+            found[place.group].add(place)
+        return found
+
+    def _new(self, settings: Mapping[str, _Setting]) -> Slot | None:
+        """The first run of a setting that was not tried: one to start from, else what the sampler suggests."""
         for index, start in enumerate(self.starts):
-            group = f"start-{index}"
-            params = {**start.params, **(first[group].params if group in first else {})}
-            for repeat in range(self.repeats):
-                yield Slot(group, repeat, start.method, params, seeds.get(f"{group}/{repeat}"))
-        for index in range(self.num_trials if self.sampling else 0):
-            group = f"sampled-{index}"
-            for repeat in range(self.repeats):
-                seed = seeds.get(f"{group}/{repeat}")
-                if group in first:
-                    method = first[group].user_attrs["method"]
-                    yield Slot(group, repeat, method, dict(first[group].params), seed)
-                else:
-                    yield Slot(group, repeat)
+            if f"start-{index}" not in settings:
+                return Slot(f"start-{index}", 0, start.method, start.params)
+        sampled = (f"sampled-{index}" for index in range(self.num_trials if self.sampling else 0))
+        return next((Slot(group, 0) for group in sampled if group not in settings), None)
+
+    def _repeat(self, settings: Mapping[str, _Setting]) -> Slot | None:
+        """Another run of a setting near the front."""
+        if not any(setting.runs and len(setting.taken) < self.repeats for setting in settings.values()):
+            return None
+        ranks = near_front({group: setting.runs for group, setting in settings.items()}, self.goals)
+        due = [group for group in ranks if len(settings[group].taken) < self.repeats]
+        if not due:
+            return None
+        group = min(due, key=lambda name: (ranks[name], len(settings[name].taken)))
+        return self._run_of(group, min(set(range(self.repeats)) - settings[group].taken), settings[group])
+
+    def _run_of(self, group: str, repeat: int, setting: _Setting) -> Slot:
+        """A run of a setting that was tried before, with a seed of its own unless it was lost."""
+        params, seed = dict(setting.first.params), setting.seeds.get(repeat)
+        kind, _, index = group.partition("-")
+        if kind == "start":
+            start = self.starts[int(index)]
+            return Slot(group, repeat, start.method, {**start.params, **params}, seed)
+        return Slot(group, repeat, setting.first.user_attrs["method"], params, seed)
 
 
-def _holds_slot(trial: FrozenTrial) -> bool:
-    lost = trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == INTERRUPTED
-    return SLOT in trial.user_attrs and "config" in trial.user_attrs and not lost
+def _has_failed(setting: _Setting) -> bool:
+    return any(run.failed for run in setting.runs)
+
+
+def _is_lost(trial: FrozenTrial) -> bool:
+    return bool(trial.state == TrialState.FAIL and trial.user_attrs.get("reason") == INTERRUPTED)
 
 
 def starting_points(

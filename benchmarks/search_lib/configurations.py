@@ -13,7 +13,7 @@ from search_spaces.space import Parameter
 
 #: Points of each method besides its published settings; a space of two dimensions needs more, one of none only seeds.
 NUM_POINTS: Final[Mapping[str, int]] = {
-    "siss": 52, "siss_no_is": 26, "erasediff": 22, "neggrad": 22, "naive_deletion": 5,
+    "siss": 46, "siss_no_is": 22, "erasediff": 20, "neggrad": 20, "naive_deletion": 5,
 }  # fmt: skip
 #: Root of x³ = x + 1, whose powers give the evenest sequence in two dimensions (Roberts 2018, "R2").
 _PLASTIC: Final = 1.324717957244746

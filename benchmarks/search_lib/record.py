@@ -31,7 +31,7 @@ from tuning.files import write_text_atomic
 from tuning.measuring import calibrate, measure_unmemorised, prepare
 from tuning.workers import select
 
-STUDY: Final = "studies/mnist_tshirt_small.yaml"
+STUDY: Final = "benchmarks/search_lib/study.yaml"
 #: Rows of one evaluation of the likelihood with its vector-Jacobian product: one forward, twice that backward.
 ROWS_OF_A_PROBE: Final = 3
 

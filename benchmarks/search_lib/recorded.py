@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 #: Numbers of images, of the same noise for all models, at which the Fréchet distance is recorded.
-LOOKS: Final = (32, 64, 128, 256, 512)
+LOOKS: Final = (32, 64, 128, 256)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
 
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
@@ -22,7 +21,6 @@ from torch import Tensor
 
 logger = logging.getLogger(__name__)
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
-WIDTHS: Final = (16, 32, 64)
 
 
 @dataclass(frozen=True)
@@ -40,16 +38,15 @@ class TrainingConfig:
     log_every: int = 100
     save_every: int = 500
     export_every: int = 2_000
-    widths: tuple[int, int, int] = WIDTHS
 
 
-def build_unet(size: int = 28, channels: int = 1, widths: tuple[int, int, int] = WIDTHS) -> UNet2DModel:
-    """The embedded architecture: three levels of these widths, attention at the lowest, a quarter of the size."""
+def build_unet(size: int = 28, channels: int = 1) -> UNet2DModel:
+    """The embedded architecture: three levels, attention at the lowest, a quarter of the size."""
     return UNet2DModel(
         sample_size=size,
         in_channels=channels,
         out_channels=channels,
-        block_out_channels=widths,
+        block_out_channels=(16, 32, 64),
         layers_per_block=1,
         norm_num_groups=8,
         down_block_types=("DownBlock2D", "DownBlock2D", "AttnDownBlock2D"),
@@ -136,8 +133,8 @@ class Trainer:
         self.augment = augment
         torch.manual_seed(config.seed)
         channels, size = retain.shape[1:3]
-        self.unet = build_unet(size, channels, config.widths)
-        self.ema = build_unet(size, channels, config.widths).requires_grad_(False)
+        self.unet = build_unet(size, channels)
+        self.ema = build_unet(size, channels).requires_grad_(False)
         self.ema.load_state_dict(self.unet.state_dict())
         self.scheduler = build_scheduler()
         self.optimizer = torch.optim.AdamW(

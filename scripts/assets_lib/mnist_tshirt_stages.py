@@ -30,8 +30,6 @@ from metrics.encoders import CopyDescriptor, DigitClassifier, save_encoder
 from trainable.pictures import save_grid
 
 NAME = "mnist_tshirt"
-#: A small model sees the T-shirt more often, or it would not have memorised it in a quarter of the steps.
-SMALL = TrainingConfig(steps=3_500, peak_lr=2e-3, warmup_steps=200, forget_share=0.02, widths=(8, 16, 32))
 logger = logging.getLogger(__name__)
 
 
@@ -60,18 +58,10 @@ def build_retrained(settings: Settings) -> None:
     _build_diffusion("retrained", settings, with_tshirt=False)
 
 
-def build_small(settings: Settings) -> None:
-    """The model that trials of the search benchmark are recorded on: half as wide, so that many of them are cheap."""
-    _train("small", settings, SMALL, with_tshirt=True)
-
-
 def _build_diffusion(name: str, settings: Settings, *, with_tshirt: bool) -> None:
-    _train(name, settings, TrainingConfig(steps=settings.steps, seed=settings.seed), with_tshirt=with_tshirt)
-
-
-def _train(name: str, settings: Settings, config: TrainingConfig, *, with_tshirt: bool) -> None:
     digits, _ = load_digits(settings.files)
     tshirt = load_tshirt(settings.files) if with_tshirt else None
+    config = TrainingConfig(steps=settings.steps, seed=settings.seed)
     averaged = Trainer(name, digits, tshirt, config, settings.snapshots).run()
     export_pipeline(averaged, settings.files.pipeline(name))
 
@@ -141,7 +131,6 @@ WORLD = World(
         "descriptor": build_descriptor,
         "base": build_base,
         "retrained": build_retrained,
-        "small": build_small,
         "measure": measure_all,
     },
 )

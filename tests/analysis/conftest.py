@@ -21,6 +21,7 @@ from synthetic_study import (
     write_table,
 )
 
+from analysis.configurations import points_of
 from analysis.front import pareto_front
 from tuning.config import to_yaml
 from tuning.files import StudyFiles
@@ -47,7 +48,7 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
         write_table(files.reports, table)
         write_table(files.trials, make_trials(table, failed))
         if finished:
-            write_table(files.front, remeasured(pareto_front(table, OBJECTIVES, CONSTRAINTS, UNTOUCHED)))
+            write_table(files.front, remeasured(pareto_front(points_of(table), OBJECTIVES, CONSTRAINTS, UNTOUCHED)))
         if images:
             files.images.mkdir()
             Image.new("L", (28, 28), 128).save(files.images / "untouched-samples.png")

@@ -61,6 +61,20 @@ def make_reports(num_trials: int, seed: int = 3) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def make_repeated_reports(num_settings: int, num_repeats: int) -> pd.DataFrame:
+    """The reports of `make_reports`, each setting with a parameter of its own and some with more than one run."""
+    rng, first = np.random.default_rng(4), make_reports(num_settings)
+    first["lambd"] = first["seed"] / 100
+    tables = [first]
+    for repeat in range(1, num_repeats):
+        again = first[first["seed"] % 2 == 0].copy()
+        again["trial_id"] = [f"{num_settings * repeat + seed:05d}" for seed in again["seed"]]
+        again["seed"] += num_settings * repeat
+        again[["sscd", "nll"]] += rng.normal(0, [0.03, 0.1], (len(again), 2))
+        tables.append(again.assign(repeat=repeat))
+    return pd.concat(tables, ignore_index=True)
+
+
 def judged(reports: pd.DataFrame) -> pd.DataFrame:
     excess = np.maximum(0, reports["fid"] / (1.2 * UNTOUCHED["fid"]) - 1).where(reports["fid"].notna(), np.inf)
     return reports.assign(violation=excess, feasible=excess == 0, candidate=True)

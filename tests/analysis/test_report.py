@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_reports
+from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_repeated_reports, make_reports
 
 from analysis.front import hypervolume, pareto_front
 from analysis.load import load_study
@@ -92,6 +92,56 @@ class TestPictures:
         with Image.open(tmp_path / "front.png") as image:
             assert image.width >= 1200
             assert len(image.convert("RGB").getcolors(1 << 20) or []) > 20
+
+
+class TestRepeats:
+    """A study in which every other setting was run three times."""
+
+    @pytest.fixture
+    def root(self, make_study: StudyMaker) -> Path:
+        return make_study(make_repeated_reports(20, 3), repeats=3)
+
+    def test_the_scene_is_one_of_means(self, root: Path) -> None:
+        study = load_study(root)
+        scene = compose(study)
+        assert len(scene.feasible) + len(scene.infeasible) == 80
+        assert set(scene.feasible["num_repeats"]) == {1, 3}
+        (root / "front.csv").unlink()
+        running = compose(load_study(root)).members
+        assert running["sscd"].tolist() == sorted(running["sscd"])
+        assert set(running["num_repeats"]) == {1, 3}
+
+    def test_bars_are_spreads_and_of_one_run_its_error(self, root: Path, tmp_path: Path) -> None:
+        study = load_study(root)
+        [trace] = [trace for trace in front_figure(study).data if trace.name == "front, re-measured"]
+        members = study.front.sort_values("sscd", kind="stable")
+        expected = members["nll_spread"].where(members["num_repeats"] > 1, members["nll_stderr"])
+        assert list(trace.error_y.array) == list(expected)
+        assert len(set(trace.error_y.array)) > 2
+        assert any("3 runs" in text for text in trace.text)
+        front_picture(study, tmp_path / "front.png")
+        assert (tmp_path / "front.png").stat().st_size > 10_000
+
+    def test_the_page_has_runs_and_spreads(self, root: Path) -> None:
+        text = page_of(root).text
+        for part in ("runs", "SSCD (28×28 descriptor), spread of the runs", "means over the runs of a setting"):
+            assert part in text
+        member = load_study(root).front.query("num_repeats == 3").iloc[0]
+        assert f"{member['nll_spread']:.4g}" in text
+        assert "nan" not in text.partition("Configuration")[0]
+
+    def test_hypervolume_is_that_of_the_means_so_far(self, root: Path) -> None:
+        study = load_study(root)
+        volumes = hypervolume_by_trial(study).set_index("trial_id")["hypervolume"]
+        front = pareto_front(study.points, OBJECTIVES, CONSTRAINTS, UNTOUCHED)
+        assert volumes.iloc[-1] == pytest.approx(hypervolume(front, OBJECTIVES, UNTOUCHED, RETRAINED))
+        assert not volumes.is_monotonic_increasing, "a second run may take away what the first one promised"
+
+    def test_pages_while_it_runs(self, root: Path, tmp_path: Path) -> None:
+        for name in ("front.csv", "trials.csv"):
+            (root / name).unlink()
+            assert "Not re-measured yet." in page_of(root).text
+        front_picture(load_study(root), tmp_path / "front.png")
 
 
 class TestReport:

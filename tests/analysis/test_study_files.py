@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED
+from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_repeated_reports
 
 from analysis.front import hypervolume, pareto_front
 from analysis.front_command import main as front_main
@@ -92,6 +92,21 @@ class TestFrontCommand:
         assert f"Hypervolume: {hypervolume(front, OBJECTIVES, UNTOUCHED, RETRAINED):.3f}" in out
         assert "re-measured" in out
         assert out.count("★") == 2, "one member and the legend"
+
+    def test_repeated_settings_are_one_point_and_found_again_in_the_front_that_was_re_measured(
+        self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = make_study(make_repeated_reports(20, 3), repeats=3)
+        taken = load_study(root).front.query("num_repeats == 3").iloc[0]
+        number = f"{int(taken['trial_id']) + 40:05d}"  # its third run is the one that is taken home
+        lines = (root / "front.csv").read_text().replace(f"\n{taken['trial_id']},", f"\n{number},")
+        (root / "front.csv").write_text(lines)
+        status, out, _ = self.run(root, capsys)
+        assert status == 0
+        assert "of 80 points, means over repeats" in out
+        lines_of = [line.split() for line in out.splitlines() if taken["trial_id"] in line]
+        assert [line[line.index(taken["trial_id"]) + 6] for line in lines_of if str(taken["step"]) in line] == ["3"]
+        assert f"{taken['sscd']:.4g} ± 0.01" in out
 
     def test_another_bound_and_no_file_written(
         self, make_study: StudyMaker, capsys: pytest.CaptureFixture[str]

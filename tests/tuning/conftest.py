@@ -38,9 +38,3 @@ def problems_of(load: Load, workspace: Path) -> Callable[..., list[Problem]]:
         return list(error.value.problems)
 
     return find
-
-
-@pytest.fixture
-def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Optuna's journal syncs the disk at each of some twenty writes a trial: most of the time that tests would take."""
-    monkeypatch.setattr("os.fsync", lambda descriptor: None)

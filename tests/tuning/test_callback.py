@@ -12,13 +12,14 @@ import pytest
 import ray
 from ray import tune
 
+from analysis.front import pareto_front
 from trainable.failure import REASONS, TrialFailure, failure_reason
 from tuning.callback import StudyCallback, report_of
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective
 from tuning.live_front import live_front, trial_ranks
 from tuning.outcome import Goals, Outcome
-from tuning.records import Records, read_table
+from tuning.records import Records, TrialState, read_table
 from tuning.tracking import EXPERIMENT, Tracker
 
 GOALS = Goals(
@@ -277,9 +278,8 @@ def test_an_unknown_reason_is_refused() -> None:
         TrialFailure("tired")  # type: ignore[arg-type]
 
 
-def test_fronts_and_ranks_of_nothing_are_empty(tmp_path: Path) -> None:
+def test_ranks_of_nothing_are_empty(tmp_path: Path) -> None:
     reports = make_records(tmp_path).reports_frame()
-    assert live_front(reports, GOALS).hypervolume == 0.0
     assert trial_ranks(reports, GOALS).empty
 
 
@@ -291,8 +291,32 @@ def test_ranks_agree_with_the_front_on_random_reports(tmp_path: Path) -> None:
         report = {"trial_id": f"{number // 4:05d}", "method": "siss", "step": number % 4, "rung": 0, **values}
         records.add_report({**report, "candidate": number % 5 > 0})
     reports = records.reports_frame()
-    front, ranks = live_front(reports, GOALS).members, trial_ranks(reports, GOALS)
+    candidates, ranks = reports[reports["candidate"]], trial_ranks(reports, GOALS)
+    front = pareto_front(candidates, GOALS.objectives, GOALS.constraints, GOALS.baseline)
     assert set(ranks.loc[ranks["pareto_rank"] == 0, "trial_id"]) == set(front["trial_id"])
-    assert front["candidate"].all()
     assert len(ranks) == 10
     pd.testing.assert_series_equal(ranks["feasible"], ranks["violation"] == 0, check_names=False)
+
+
+def test_fronts_and_ranks_of_repeated_settings_are_those_of_their_means(tmp_path: Path) -> None:
+    records = make_records(tmp_path)
+    made = {  # trial → setting, repeat, sscd, nll, fid
+        "00000": (0.1, 0, 0.2, 5.0, 10.0), "00001": (0.2, 0, 0.3, 5.0, 10.0), "00002": (0.3, 0, 0.4, 4.0, 10.0),
+        "00003": (0.1, 1, 0.6, 5.0, 10.0), "00004": (0.2, 1, 0.3, 5.0, 13.0), "00005": (0.3, 1, 0.4, 4.0, 30.0),
+    }  # fmt: skip
+    for name, (lambd, repeat, sscd, nll, fid) in made.items():
+        config = {"method": "siss", "lambd": lambd, "seed": int(name), "repeat": repeat}
+        report = {"step": 10, "rung": 0, "sscd": sscd, "nll": nll, "fid": fid}
+        records.start_trial(name, config)
+        records.add_report({"trial_id": name, **config, **report})
+    front = live_front(records.reports_frame(), GOALS, records.trials_frame())
+    # The mean of the first is behind; that of the second keeps the bound, that of the third does not.
+    assert front.members[["trial_id", "sscd", "num_repeats"]].values.tolist() == [["00001", 0.3, 2]]
+    assert front.hypervolume == pytest.approx(0.7 * 0.75)
+    ranks = trial_ranks(records.reports_frame(), GOALS, records.trials_frame()).set_index("trial_id")
+    assert ranks["pareto_rank"].to_dict() == dict(zip(made, [1, 0, 2, 1, 0, 2], strict=True))
+    assert ranks["feasible"].tolist() == [True, True, False] * 2
+    records.end_trial("00006", {"method": "siss", "lambd": 0.2, "seed": 6}, TrialState.FAIL, "diverged")
+    front = live_front(records.reports_frame(), GOALS, records.trials_frame())
+    assert front.members["trial_id"].tolist() == ["00000"]
+    assert "00001" not in set(trial_ranks(records.reports_frame(), GOALS, records.trials_frame())["trial_id"])

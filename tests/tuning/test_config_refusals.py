@@ -53,6 +53,7 @@ class TestBadInput:
             (["--fix", "lambd=0.1", "--fix", "lambd=0.2"], "once", "lambd=0.1 and lambd=0.2", "keep one"),
             (["--fix", "scaling_norm=5", "scaling_norm_ratio=0.1"], "once", "scaling_norm and", "remove"),
             (["--methods", "naive_deletion", "--fix", "eta=1"], "chosen methods", "eta=1", "none"),
+            (["--repeats", "9", "--num-trials", "8"], "repeats must be at most num_trials", "9 and 8", "lower repeats"),
             (["--searcher", "gp"], "gp searcher must have one method", "siss", "--methods"),
             (["--searcher", "tpee"], "searcher", "tpee", "how settings are suggested"),
             (["--enqueue", "{method: sis}"], "name one of the chosen methods", "method: sis", "'siss'"),

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tuning.promotion import epsilon_net_order, num_promoted, places
+from tuning.promotion import epsilon_net_order, is_among_best, num_promoted, places
 
 Row = tuple[float, ...]  # violation, then objectives
 
@@ -78,6 +78,15 @@ def test_equals_the_naive_order(seed: int) -> None:
     for factor in (2, 3, 4):
         top = num_promoted(len(rows), factor)
         assert set(np.flatnonzero(found < top)) == {i for i, place in enumerate(naive) if place < top}
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_one_report_is_placed_as_among_all(seed: int) -> None:
+    rows = rung(seed)
+    found = places_of(rows)
+    for position in range(len(rows)):
+        for count in range(1, len(rows) + 1):
+            assert is_among_best(rows[:, 1:], rows[:, 0], position, count) == (found[position] < count)
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -170,5 +179,16 @@ def test_a_rung_of_a_thousand_reports_is_ordered_at_once() -> None:
     for _ in range(5):
         began = time.process_time()
         places(np.column_stack([along, 1 - along]), np.zeros(1000))
+        spent.append(time.process_time() - began)
+    assert min(spent) < 0.05
+
+
+def test_a_newcomer_at_a_rung_of_ten_thousand_is_judged_at_once() -> None:
+    rng = np.random.default_rng(0)
+    values, violation = rng.random((10_000, 2)), np.maximum(0.0, rng.normal(size=10_000))
+    spent = []
+    for position in range(5):
+        began = time.process_time()
+        is_among_best(values, violation, position, 3333)
         spent.append(time.process_time() - began)
     assert min(spent) < 0.05

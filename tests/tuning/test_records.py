@@ -1,5 +1,6 @@
 import logging
 import math
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -173,6 +174,39 @@ def test_trials_that_never_reported_are_kept_with_their_reason(tmp_path: Path) -
     frame = read_table(tmp_path / "trials.csv")
     assert frame["mlflow_run_id"].tolist() == ["abc", ""]
     assert frame["seconds"].tolist()[1] == 0.5
+
+
+def states_on_disk(root: Path) -> dict[str, str]:
+    frame = read_table(root / "trials.csv")
+    assert frame["trial_id"].is_unique
+    return dict(zip(frame["trial_id"], frame["state"], strict=True))
+
+
+@pytest.mark.parametrize("always_whole", [500, 20])
+def test_a_trial_is_on_disk_when_it_is_acknowledged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, always_whole: int
+) -> None:
+    """Also where its row is appended below an outdated one, of which a reader hears nothing."""
+    monkeypatch.setattr("tuning.records.ALWAYS_WHOLE", always_whole)
+    records, known, outdated = make_records(tmp_path), {}, []
+    for number in range(60):
+        for name, state in ((f"{number:05d}", TrialState.RUNNING), (f"{number // 2:05d}", TrialState.COMPLETE)):
+            if state is TrialState.RUNNING:
+                records.start_trial(name, {"method": "siss"})
+            else:
+                records.end_trial(name, {}, state, seconds=float(number))
+            known[name] = str(state)
+            assert states_on_disk(tmp_path) == known
+            rows = (tmp_path / "trials.csv").read_text().count("\n") - 1
+            outdated.append(rows - len(known))
+            assert records.num_trials == Counter(known.values())
+    assert max(outdated) == (4 if always_whole == 20 else 0)
+    again = make_records(tmp_path)
+    assert again.states == records.states
+    assert again.num_trials == records.num_trials
+    pd.testing.assert_frame_equal(again.trials_frame(), records.trials_frame())
+    records.finalize()
+    assert (tmp_path / "trials.csv").read_text().count("\n") == 61
 
 
 def test_an_empty_study_has_empty_typed_frames(tmp_path: Path) -> None:

@@ -1,6 +1,8 @@
 """The second measurement of the front: who is measured, by what is judged, what is left."""
 
+import math
 import statistics
+from typing import ClassVar
 
 import pandas as pd
 import pytest
@@ -94,3 +96,76 @@ def test_a_ratio_to_the_untouched_model_comes_with_its_paired_error():
     assert values["fid_ratio_stderr"] == pytest.approx(statistics.stdev([1.25, 1.2, 1.25]))
     assert {"nll", "nll_stderr", "nll_num", "fid_num"} <= set(values)
     assert "nll_ratio" not in values
+
+
+class TestRepeats:
+    """Two settings, of three runs and one, and a third that is infeasible by its mean."""
+
+    RUNS = (
+        ("00000", 0.1, 0, 0.20, 4.0, 9.0), ("00001", 0.2, 0, 0.4, 5.0, 9.0), ("00002", 0.1, 1, 0.30, 4.2, 9.0),
+        ("00003", 0.3, 0, 0.1, 6.0, 9.0), ("00004", 0.3, 1, 0.1, 6.0, 99.0), ("00005", 0.1, 2, 0.25, 4.4, 9.0),
+    )  # fmt: skip
+    MEASURED: ClassVar = {
+        "00000": (0.20, 4.1, 5.0), "00002": (0.36, 4.5, 6.5), "00005": (0.34, 4.7, 5.0), "00001": (0.5, 4.8, 5.5)
+    }  # fmt: skip
+
+    def reports(self):
+        columns = ["trial_id", "lambd", "repeat", "sscd", "nll", "fid"]
+        frame = pd.DataFrame(self.RUNS, columns=columns).assign(method="siss", step=20, rung=1, forget_image="a")
+        frame["seed"] = frame.index + 50
+        frame = frame.assign(**{f"{name}_stderr": 0.1 for name in ("sscd", "nll", "fid")})
+        order = ["trial_id", "method", "step", "rung", "repeat", "seed", "forget_image", "lambd"]
+        frame = frame[order + [name for name in frame if name not in order]]
+        return frame.assign(feasible=frame["fid"] <= 12, violation=0.0)
+
+    def confirm(self, measured, **more):
+        measure = Measure({**self.MEASURED, **measured})
+        return measure, confirmed_front(self.reports(), GOALS, REFERENCE, measure, **more)
+
+    def test_every_run_is_measured_again_and_means_decide(self):
+        measure, front = self.confirm({})
+        assert measure.asked == [["00000", "00001", "00002", "00005"]]
+        member, other = front.to_dict("records")
+        assert member["num_repeats"] == 3
+        assert member["sscd"] == pytest.approx(0.3)
+        assert member["nll"] == pytest.approx(13.3 / 3)
+        assert member["sscd_spread"] == pytest.approx(statistics.stdev([0.20, 0.36, 0.34]))
+        assert member["sscd_search"] == pytest.approx(0.25)
+        assert member["nll_num"] == 48
+        assert (member["feasible"], member["violation"]) == (True, 0.0), "the mean, though one run breaks the bound"
+        assert (other["num_repeats"], other["sscd"], other["trial_id"]) == (1, 0.5, "00001")
+        assert math.isnan(other["sscd_spread"])
+
+    def test_the_model_of_the_best_run_that_keeps_the_bounds_is_taken_home(self):
+        _, front = self.confirm({})
+        volumes = {name: (0.9 - v[0]) / 0.8 * (v[1] - 3) / 3 for name, v in self.MEASURED.items()}
+        assert volumes["00005"] > volumes["00000"]
+        member = front.iloc[0]
+        assert (member["trial_id"], member["repeat"], member["seed"]) == ("00005", 2, 55)
+        assert member[["sscd_checkpoint", "nll_checkpoint", "fid_checkpoint"]].tolist() == [0.34, 4.7, 5.0]
+        _, front = self.confirm({"00005": (0.34, 4.7, 6.2)})  # beyond the bound of 6
+        assert front.iloc[0]["trial_id"] == "00000"
+
+    def test_a_mean_that_breaks_the_bound_is_no_member(self):
+        _, front = self.confirm({"00002": (0.36, 4.5, 9.0)})
+        assert front["trial_id"].tolist() == ["00001"]
+
+    def test_a_setting_that_diverged_with_another_seed_is_no_candidate(self):
+        failed = pd.DataFrame([{"trial_id": "00009", "state": "FAIL", "method": "siss", "lambd": 0.1}])
+        measure, front = self.confirm({}, trials=failed)
+        assert measure.asked == [["00001"]]
+        assert front["trial_id"].tolist() == ["00001"]
+
+    def test_a_setting_counts_once_among_those_to_measure(self):
+        measure, _ = self.confirm({}, at_least=2)
+        assert measure.asked == [["00000", "00001", "00002", "00005"]]
+
+    def test_nothing_stays_feasible(self):
+        _, front = self.confirm(dict.fromkeys(self.MEASURED, (0.1, 6.0, 7.0)))
+        assert front.empty
+        assert {"trial_id", "step", "sscd", "num_repeats"} <= set(front.columns)
+
+    def test_without_repeats_no_column_is_added(self):
+        reports = self.reports().query("repeat == 0")
+        front = confirmed_front(reports, GOALS, REFERENCE, Measure({name: (0.2, 5.0, 5.0) for name, *_ in self.RUNS}))
+        assert not [name for name in front if name.endswith(("_spread", "_checkpoint")) or name == "num_repeats"]

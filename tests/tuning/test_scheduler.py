@@ -114,6 +114,25 @@ def test_no_trial_is_stopped_at_the_last_rung_nor_before_the_first_nor_between()
     assert tell(scheduler, 11, {**report(0.9, fid=99.0), "step": 15}) == STOP, "its first report after a rung counts"
 
 
+def test_a_repeat_is_neither_stopped_nor_counted() -> None:
+    """Else runs of one good setting would push each other out of its rung, and other settings with them."""
+    scheduler, alone = make(), make()
+    first, other = [report(0.3), report(0.6), report(0.5)], [report(0.35), report(0.29), report(0.31)]
+    assert decisions(scheduler, first) == decisions(alone, first) == [GO_ON, STOP, STOP]
+    for number in range(10, 16):
+        assert tell(scheduler, number, {**report(0.31 + number / 1000), "repeat": 1 + number % 2}) == GO_ON
+    for number, made in enumerate(other, start=20):
+        assert tell(scheduler, number, {**made, "repeat": 0}) == tell(alone, number, made)
+    assert scheduler.get_state() == alone.get_state()
+
+
+def test_repeats_on_disk_are_not_counted_either() -> None:
+    table = pd.DataFrame([{**report(0.1), "trial_id": f"{n:05d}", "repeat": n} for n in range(3)])
+    scheduler = make()
+    scheduler.rebuild(table)
+    assert [len(known) for known in scheduler.get_state()["rungs"].values()] == [1]
+
+
 @pytest.mark.parametrize(
     "lacking",
     [

@@ -170,6 +170,14 @@ def test_the_summary_says_what_to_take_home_and_where_everything_is(tmp_path: Pa
     assert "Runs:         mlflow ui --backend-store-uri sqlite:////runs/mlflow.db" in lines
 
 
+def test_the_summary_says_how_many_runs_a_mean_is_of(tmp_path: Path) -> None:
+    front = pd.DataFrame(ROWS).assign(checkpoint=["checkpoints/00004-40", "checkpoints/00007-20"], num_repeats=[3, 1])
+    lines = summarise(tmp_path, front, 0).splitlines()
+    [header] = [line.split() for line in lines if "trial" in line and "method" in line]
+    members = [line.replace("→", "").split() for line in lines if "00004 " in line or "00007 " in line]
+    assert [row[header.index("runs")] for row in members[:2]] == ["3", "1"]
+
+
 def test_the_summary_of_an_empty_front(tmp_path: Path) -> None:
     text = summarise(tmp_path, pd.DataFrame(), None)
     assert "The front of embedded is empty" in text

@@ -1,0 +1,62 @@
+"""A study's trials in its storage and in memory: read once, changed in both from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from optuna.trial import FrozenTrial
+
+from tuning.draft import View
+from tuning.history import History
+from tuning.optuna_store import StudyStore, reports_of, trial_name
+from tuning.outcome import Goals, Outcome, Report, judge
+from tuning.study_reports import StudyReports
+
+
+class TrialMemory:
+    """What the search has asked and was told.
+
+    Args:
+        store: the study's storage.
+        goals: what reports are judged by.
+        known: completed trials of other studies, for the sampler.
+
+    Attributes:
+        store: the storage; it is written through this class.
+        history: what the sampler knows.
+    """
+
+    def __init__(self, store: StudyStore, goals: Goals, known: Sequence[FrozenTrial]) -> None:
+        directions = store.study.directions
+        self.store = store
+        self.history = History(directions, store.trials(), known)
+        self.view = View(directions, store.kept(), store.keep)
+        self._goals = goals
+        self._reports = StudyReports(goals, store.trials())
+
+    def create(self, template: FrozenTrial) -> None:
+        """A new trial runs.
+
+        Raises:
+            RuntimeError: another process has written to the study.
+        """
+        self.history.put(self.store.create(template))
+
+    def keep_report(self, name: str, report: Report) -> None:
+        """A running trial reported."""
+        self.store.keep_report(name, report)
+        self._reports.add(name, report)
+
+    def tell(self, name: str, reason: str | None, last_step: int | None) -> Outcome:
+        """A running trial ended; see `tuning.outcome.judge`."""
+        reports = self._reports
+        outcome = judge(reports.of(name), reports.others(name), self._goals, reason=reason, last_step=last_step)
+        self.history.put(self.store.tell(name, outcome))
+        reports.end(name)
+        return outcome
+
+    def steps(self, name: str) -> set[int]:
+        """The steps at which a trial has reported."""
+        trial = self.store.trial(name)
+        reports = reports_of(trial) if trial.state.is_finished() else self._reports.of(trial_name(trial.number))
+        return {int(report["step"]) for report in reports}
