@@ -36,8 +36,8 @@ def correlations(record: Record) -> Iterator[Correlation]:
             same = [at_fraction(trial.reports[rung], 1.0)[metric] for trial in whole]
             for fraction in FRACTIONS:
                 cheap = [at_fraction(trial.reports[rung], fraction)[metric] for trial in whole]
-                found = (float(spearmanr(cheap, dear).statistic) for dear in (last, same))
-                yield Correlation(metric, step, fraction, *found, len(whole))
+                with_last, with_same = (float(spearmanr(cheap, dear).statistic) for dear in (last, same))
+                yield Correlation(metric, step, fraction, with_last, with_same, len(whole))
 
 
 def at_fraction(report: Report, fraction: float) -> dict[str, float]:

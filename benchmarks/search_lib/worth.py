@@ -1,4 +1,4 @@
-"""What a search has found so far: the hypervolume, in truth, of what it would present as its front."""
+"""What a search has found so far: the hypervolume, in truth, of what it holds for feasible."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from itertools import product
 from typing import Final
 
 import numpy as np
-import pandas as pd
 
-from analysis.front import pareto_front
-from analysis.hypervolume import hypervolume
+from analysis.growing_front import GrowingFront
 from benchmarks.search_lib.configurations import value_at
 from benchmarks.search_lib.recorded import Header
 from benchmarks.search_lib.truth import Truth, measured
@@ -46,30 +44,23 @@ def bound_of(goals: Goals) -> float:
     return bound_value(goals.constraints[0], goals.baseline)
 
 
-def worth(truths: Iterable[Mapping[str, float]], goals: Goals) -> float:
-    """Hypervolume of those that are feasible in truth."""
-    kept = [truth for truth in truths if is_feasible(truth, goals.constraints, goals.baseline)]
-    return hypervolume(pd.DataFrame(kept), goals.objectives, goals.baseline, goals.ideal) if kept else 0.0
+def anytime(findings: Iterable[Finding], goals: Goals) -> list[tuple[float, float]]:
+    """(time, hypervolume) at every change: of the truth of all reports that were measured as feasible.
 
-
-def anytime(findings: Sequence[Finding], goals: Goals) -> list[tuple[float, float]]:
-    """(time, hypervolume) whenever the front changes that the search's own measurements give."""
-    curve, front = [(0.0, 0.0)], pd.DataFrame()
-    for position, finding in enumerate(findings):
-        if not is_feasible(finding.measured, goals.constraints, goals.baseline):
-            continue
-        candidates = pd.concat([front, pd.DataFrame([finding.measured], index=[position])])
-        found = pareto_front(candidates, goals.objectives, goals.constraints, goals.baseline)
-        if position in found.index:
-            curve.append((finding.time, worth((findings[member].truth for member in found.index), goals)))
-            front = found
+    A front is chosen among those, and measured again before it is handed out: a lucky report cannot hide a good one for
+    good. Whatever is not feasible in truth counts nothing.
+    """
+    curve, front = [(0.0, 0.0)], GrowingFront(goals)
+    for finding in findings:
+        if is_feasible(finding.measured, goals.constraints, goals.baseline) and front.add(finding.truth):
+            curve.append((finding.time, front.hypervolume))
     return curve
 
 
 def best_known(truth: Truth, goals: Goals) -> float:
     """Hypervolume over a dense net of all methods' settings and over the recorded ones, at all rungs."""
     found = [reports for method in truth.methods for reports in truth.all_reports(method, _everywhere(truth, method))]
-    return worth((report for reports in found for report in reports), goals)
+    return GrowingFront(goals, (report for reports in found for report in reports)).hypervolume
 
 
 def _everywhere(truth: Truth, method: str) -> list[Mapping[str, float]]:
