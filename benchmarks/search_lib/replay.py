@@ -100,27 +100,36 @@ def replay(world: World, study: Study, names: Sequence[str], num_seeds: int, wor
     budget, best = GRIDS * grid_rows(world, study), best_known(world.truth, world.goals)
     tasks = [(name, seed) for seed in range(num_seeds) for name in names]
     curves: dict[str, list[Curve]] = {name: [] for name in names}
-    # Spawned, not forked: the parent has threads.
-    with ProcessPoolExecutor(
-        cpu_count(), get_context("spawn"), initializer=_enter, initargs=(world, study, workers, budget)
-    ) as pool:
-        for (name, _), curve in zip(tasks, pool.map(_one, tasks), strict=True):
-            curves[name].append([(rows, value / best) for rows, value in curve])
+    for (name, _), curve in zip(tasks, _all(tasks, (world, study, workers, budget)), strict=True):
+        curves[name].append([(rows, value / best) for rows, value in curve])
     return Replay(curves, best, budget, workers)
 
 
-_entered: list[tuple[World, Study, int, float]] = []
+Shared = tuple[World, Study, int, float]
+_shared: list[Shared] = []
+
+
+def _all(tasks: Sequence[tuple[str, int]], shared: Shared) -> Iterator[Curve]:
+    """The tasks' curves, in their order, from as many processes as there are cores, at most."""
+    processes = min(cpu_count() or 1, len(tasks))
+    if processes == 1:
+        _enter(*shared)
+        yield from map(_one, tasks)
+        return
+    # Spawned, not forked: this process has threads.
+    with ProcessPoolExecutor(processes, get_context("spawn"), initializer=_enter, initargs=shared) as pool:
+        yield from pool.map(_one, tasks)
 
 
 def _enter(world: World, study: Study, workers: int, budget: float) -> None:
     """What all tasks of a process share; on one thread, for there is a process for every core."""
     threadpool_limits(1)
     warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-    _entered[:] = [(world, study, workers, budget)]
+    _shared[:] = [(world, study, workers, budget)]
 
 
 def _one(task: tuple[str, int]) -> Curve:
-    (world, study, workers, budget), (name, seed) = _entered[0], task
+    (world, study, workers, budget), (name, seed) = _shared[0], task
     return run(world, study, name, seed=seed, workers=workers, budget=budget)
 
 
