@@ -43,10 +43,10 @@ def needs_table(result: Replay) -> Result:
     rows = []
     for need in found:
         low, middle, high = map(_thousands, need.quartiles)
-        ratio = _ratio(need.quartiles[1], subject.get(need.level, math.nan))
+        ratio = _ratio(need.quartiles[1], subject.get(need.level, math.nan), result.budget)
         reached = f"{need.reached}/{result.num_seeds}"
         rows.append((need.search, f"{need.level:.0%}", middle, f"{low} – {high}", reached, ratio))
-    title = f"Thousand rows to a share of the best known hypervolume ({result.best:.3f}), {result.workers} workers"
+    title = f"Thousand rows to a share of the best known hypervolume ({result.best:.3f}), {_workers(result)}"
     columns = ("search", "share", "median", "quartiles", "reached", f"× {SUBJECT}")
     return Result(title, columns, rows, f"Within {_thousands(result.budget)} thousand rows; ∞: not reached.")
 
@@ -76,13 +76,14 @@ def draw(result: Replay) -> Figure:
     colours = [f"C{number}" for number in range(10)]
     for (name, curves), colour in zip(result.curves.items(), colours, strict=False):
         low, middle, high = band(curves, rows)
-        axes.plot(rows, middle, color=colour, label=name, linewidth=2.5 if name == SUBJECT else 1.5)
-        axes.fill_between(rows, low, high, color=colour, alpha=0.12, linewidth=0)
+        colour = "black" if name == SUBJECT else colour
+        axes.step(rows, middle, where="post", color=colour, label=name, linewidth=2.5 if name == SUBJECT else 1.5)
+        axes.fill_between(rows, low, high, step="post", color=colour, alpha=0.1, linewidth=0)
     for level in LEVELS:
         axes.axhline(level, color="0.6", linewidth=0.8, linestyle=":")
     axes.set(xscale="log", xlim=(rows[0], rows[-1]), ylim=(0, 1.02), xlabel="network rows, training and measuring")
     axes.set_ylabel("share of the best known hypervolume")
-    axes.set_title(f"Median and quartiles of {result.num_seeds} seeds, {result.workers} workers", loc="left")
+    axes.set_title(f"Median and quartiles of {result.num_seeds} seeds, {_workers(result)}", loc="left")
     axes.legend(loc="upper left", frameon=False)
     return figure
 
@@ -110,11 +111,16 @@ def _curves_frame(result: Replay) -> pd.DataFrame:
     return pd.concat(frames)
 
 
+def _workers(result: Replay) -> str:
+    return "one worker" if result.workers == 1 else f"{result.workers} workers"
+
+
 def _thousands(rows: float) -> str:
     return f"{rows / 1000:.0f}" if math.isfinite(rows) else "∞"
 
 
-def _ratio(rows: float, subject: float) -> str:
+def _ratio(rows: float, subject: float, budget: float) -> str:
+    """How many times the subject's; more than its share of the budget where the level was not reached."""
     if not math.isfinite(subject):
         return "–"
-    return f"{rows / subject:.1f}" if math.isfinite(rows) else "∞"
+    return f"{rows / subject:.1f}" if math.isfinite(rows) else f"> {budget / subject:.1f}"
