@@ -51,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument("--seeds", type=int, default=20, metavar="N", help="of each search [20]")
     replay.add_argument("--workers", type=int, default=1, metavar="N", help="trials at a time in each search [1]")
     replay.add_argument("--only", nargs="+", metavar="NAME", help="searches, all of them if absent")
+    replay.add_argument("--constraint", default="fid <= 1.2x", metavar="TEXT", help="the bound ['fid <= 1.2x']")
     replay.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where tables and curves are put")
     replay.set_defaults(run=_replay)
     return parser
@@ -79,9 +80,10 @@ def _combine(arguments: argparse.Namespace, console: Console) -> None:
 
 
 def _replay(arguments: argparse.Namespace, console: Console) -> None:
-    from benchmarks.search_lib.command import replay
+    from benchmarks.search_lib.command import Request, replay
 
-    replay(arguments.record, arguments.only, arguments.seeds, arguments.workers, arguments.out, console)
+    given = {name: getattr(arguments, name) for name in ("record", "only", "seeds", "workers", "constraint", "out")}
+    replay(Request(**given), console)
 
 
 if __name__ == "__main__":

@@ -37,8 +37,10 @@ from benchmarks.search_lib.simulator import World, simulate
 from benchmarks.search_lib.truth import Truth, place_of
 from benchmarks.search_lib.worth import Finding, anytime, best_known, bound_of
 from search_spaces import space_of
+from tuning.goals import Constraint
 from tuning.searcher import ConstrainedOptunaSearch
 
+BOUND = Constraint("fid", "<=", 1.2, relative=True)
 #: Rows of a training step of a batch of 8: forward plus twice backward.
 NAIVE, SISS, ERASEDIFF = 8 * 3, 8 * 5, 8 * 6
 FULL = 1024 + 64 + 120
@@ -56,7 +58,7 @@ def truth(record: Record) -> Truth:
 
 @pytest.fixture(scope="module")
 def world_and_study(record: Record, truth: Truth) -> tuple[World, Study]:
-    return world_of(record, truth)
+    return world_of(record, truth, BOUND)
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +142,7 @@ def test_nothing_is_reported_after_the_budget(world: World) -> None:
 
 def test_a_failing_trial_is_paid_up_to_the_rung_that_it_does_not_reach() -> None:
     record = made_up_record(50, failing=0.4)
-    world, _ = world_of(record, Truth(record))
+    world, _ = world_of(record, Truth(record), BOUND)
     search = Scripted([proposal("erasediff", 1.0), NAIVE_TRIAL], (1.0, 1.0, 1.0))
     times = [f.time for f in simulate(world, search, workers=1, budget=math.inf, seed=0)]
     lost = 20 * ERASEDIFF + FULL
@@ -285,9 +287,9 @@ def test_own_search_is_the_products_and_begins_with_the_authors_settings(study: 
 
 
 def test_a_replay_in_processes_is_that_of_one_process(world: World, study: Study) -> None:
-    result = replay(world, study, ["grid", "random"], num_seeds=2, workers=2)
-    budget, best = result.budget, best_known(world.truth, world.goals)
-    again = run(world, study, "random", seed=1, workers=2, budget=budget)
+    best = best_known(world.truth, world.goals)
+    result = replay(world, study, ["grid", "random"], num_seeds=2, workers=2, best=best)
+    again = run(world, study, "random", seed=1, workers=2, budget=result.budget)
     assert result.curves["random"][1] == [(rows, value / best) for rows, value in again]
     assert [(need.search, need.level) for need in needs(result)] == [
         (name, level) for name in ("grid", "random") for level in LEVELS
@@ -331,14 +333,39 @@ def test_what_is_no_record_is_refused(
     if content is not None:
         path.write_bytes(content)
     assert (
-        main(["replay", "--record", str(path), "--only", "gird", "--seeds", "0", "--out", str(tmp_path / "out")]) == 2
+        main(
+            [
+                "replay",
+                "--record",
+                str(path),
+                "--only",
+                "gird",
+                "--seeds",
+                "0",
+                "--constraint",
+                "nll <= 3",
+                "--out",
+                str(tmp_path / "out"),
+            ]
+        )
+        == 2
     )
     said = capsys.readouterr().out
-    assert "3 problems" in said
+    assert "4 problems" in said
     assert "'grid'" in said
     assert "at least 1" in said
+    assert "upper one of fid" in said
     assert str(path) in said
     assert not (tmp_path / "out").exists()
+
+
+def test_a_bound_under_which_there_is_nothing_to_find_is_refused(
+    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record.save(tmp_path / "record.json.gz")
+    command = ["replay", "--record", str(tmp_path / "record.json.gz"), "--constraint", "fid <= 0.1x"]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert "loosen the bound" in capsys.readouterr().out
 
 
 def test_a_record_of_too_few_trials_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

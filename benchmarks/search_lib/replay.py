@@ -24,8 +24,9 @@ from benchmarks.search_lib.protocol import Search, Study
 from benchmarks.search_lib.recorded import Record
 from benchmarks.search_lib.simulator import World, simulate
 from benchmarks.search_lib.truth import Truth
-from benchmarks.search_lib.worth import anytime, best_known, goals_of
+from benchmarks.search_lib.worth import anytime, goals_of
 from registry import Registry
+from tuning.goals import Constraint
 
 SEARCHES: Final[Registry[type[Search]]] = Registry(
     "search",
@@ -82,9 +83,9 @@ class Need:
     reached: int
 
 
-def world_of(record: Record, truth: Truth) -> tuple[World, Study]:
+def world_of(record: Record, truth: Truth, constraint: Constraint) -> tuple[World, Study]:
     """What searches run in, and what they are told of it."""
-    header, goals = record.header, goals_of(record.header)
+    header, goals = record.header, goals_of(record.header, constraint)
     world = World(truth, Costs.of(header, truth.methods), goals, header.rungs)
     return world, Study(truth.methods, header.rungs, goals, header.calibration)
 
@@ -95,9 +96,9 @@ def grid_rows(world: World, study: Study) -> float:
     return sum(world.costs.training(point.method, study.rungs[-1]) + evaluation for point in grid(study.methods))
 
 
-def replay(world: World, study: Study, names: Sequence[str], num_seeds: int, workers: int) -> Replay:
-    """Every search at every seed."""
-    budget, best = GRIDS * grid_rows(world, study), best_known(world.truth, world.goals)
+def replay(world: World, study: Study, names: Sequence[str], num_seeds: int, workers: int, best: float) -> Replay:
+    """Every search at every seed; ``best`` is the best known hypervolume."""
+    budget = GRIDS * grid_rows(world, study)
     tasks = [(name, seed) for seed in range(num_seeds) for name in names]
     curves: dict[str, list[Curve]] = {name: [] for name in names}
     for (name, _), curve in zip(tasks, _all(tasks, (world, study, workers, budget)), strict=True):

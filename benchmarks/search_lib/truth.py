@@ -23,12 +23,17 @@ from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 from benchmarks.search_lib.configurations import fraction_of
 from benchmarks.search_lib.recorded import LOOKS, Record, Report, Trial
 from search_spaces import space_of
+from search_spaces.space import Parameter
 
 Array = NDArray[np.float64]
 
 METRICS: Final = ("sscd", "nll", "fid")
 #: Metrics that are smoothed as logarithms: they are positive, and their errors are shares of them.
 LOGARITHMIC: Final = frozenset({"fid"})
+#: Added to a share and to what is left of it before the logit is taken.
+SOFTENING: Final = 0.02
+#: Bounds of the length scales, of parameters in the unit cube and of the rung in doublings: nothing changes on less.
+LENGTHS: Final = (0.15, 10.0)
 
 
 def measured(report: Report) -> dict[str, float]:
@@ -40,9 +45,28 @@ def measured(report: Report) -> dict[str, float]:
     }
 
 
+def squared_errors(report: Report) -> dict[str, float]:
+    """Squared standard errors of `measured`, of a logarithm where that is what is smoothed."""
+    distance = report.distances[max(LOOKS)]
+    return {
+        "sscd": float(np.var(report.similarities, ddof=1)) / len(report.similarities),
+        "nll": float(np.var(report.bits_per_dim, ddof=1)) / len(report.bits_per_dim),
+        "fid": (distance.difference_stderr / distance.value) ** 2,
+    }
+
+
 def place_of(method: str, settings: Mapping[str, float]) -> tuple[float, ...]:
-    """Where settings lie in the unit cube of their method's sampled ranges."""
-    return tuple(fraction_of(parameter, settings[parameter.sampled_name]) for parameter in space_of(method).parameters)
+    """Where settings lie in the unit cube of their method's parameters, as these act."""
+    return tuple(_place(parameter, settings[parameter.sampled_name]) for parameter in space_of(method).parameters)
+
+
+def _place(parameter: Parameter, value: float) -> float:
+    """Along the range as it is sampled; a share by its logit, since its ends are methods of their own."""
+    fraction = fraction_of(parameter, value)
+    if parameter.log:
+        return fraction
+    low, high = (math.log((at + SOFTENING) / (1.0 - at + SOFTENING)) for at in (0.0, fraction))
+    return (high - low) / (-2.0 * low)
 
 
 @dataclass(frozen=True)
@@ -53,15 +77,19 @@ class Smooth:
     logarithmic: bool
 
     @classmethod
-    def fit(cls, inputs: Array, values: Array, logarithmic: bool) -> Smooth:
-        """Fit length scales and noise by the likelihood, from several beginnings."""
+    def fit(cls, inputs: Array, values: Array, squared_errors: Array, logarithmic: bool) -> Smooth:
+        """Fit length scales and noise by the likelihood, from several beginnings; measuring has its own noise."""
+        target = np.log(values) if logarithmic else values
         kernel = ConstantKernel(1.0, (0.01, 100.0)) * Matern(
-            np.full(inputs.shape[1], 0.5), (0.05, 20.0), nu=2.5
+            np.full(inputs.shape[1], 0.5), LENGTHS, nu=2.5
         ) + WhiteKernel(0.01, (1e-5, 1.0))
-        process = GaussianProcessRegressor(kernel, normalize_y=True, n_restarts_optimizer=2, random_state=0)
+        scaled = squared_errors / (float(target.var()) or 1.0)
+        process = GaussianProcessRegressor(
+            kernel, alpha=scaled, normalize_y=True, n_restarts_optimizer=2, random_state=0
+        )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # a scale at the end of its range: a flat dimension
-            process.fit(inputs, np.log(values) if logarithmic else values)
+            process.fit(inputs, target)
         return cls(process, logarithmic)
 
     @property
@@ -85,7 +113,9 @@ class Smooth:
         found, names = np.empty(len(values)), np.array(groups)
         for name in dict.fromkeys(groups):
             inside = names != name
-            process = GaussianProcessRegressor(self.process.kernel_, optimizer=None, normalize_y=True)
+            process = GaussianProcessRegressor(
+                self.process.kernel_, alpha=self.process.alpha[inside], optimizer=None, normalize_y=True
+            )
             found[~inside] = process.fit(inputs[inside], target[inside]).predict(inputs[~inside])
         return found
 
@@ -157,7 +187,13 @@ class Truth:
 
     def _fit(self, method: str) -> dict[str, Smooth]:
         inputs, values, _ = self._data(method)
-        return {metric: Smooth.fit(inputs, values[metric], metric in LOGARITHMIC) for metric in METRICS}
+        errors = [squared_errors(report) for trial in self.trials[method] for report in trial.reports]
+        return {
+            metric: Smooth.fit(
+                inputs, values[metric], np.array([error[metric] for error in errors]), metric in LOGARITHMIC
+            )
+            for metric in METRICS
+        }
 
     def _data(self, method: str) -> tuple[Array, dict[str, Array], list[str]]:
         pairs = [(trial, report) for trial in self.trials[method] for report in trial.reports]

@@ -19,7 +19,6 @@ from tuning.goals import Constraint, Objective
 from tuning.outcome import Goals
 
 OBJECTIVES = (Objective("sscd", "minimize"), Objective("nll", "maximize"))
-CONSTRAINT = Constraint("fid", "<=", 1.2, relative=True)
 #: Points along each parameter at which the best known front is looked for, by the number of parameters.
 DENSE: Final[Mapping[int, int]] = {0: 1, 1: 400, 2: 50}
 
@@ -33,10 +32,10 @@ class Finding:
     truth: Mapping[str, float]
 
 
-def goals_of(header: Header) -> Goals:
+def goals_of(header: Header, constraint: Constraint) -> Goals:
     """What the recorded study is judged by: the untouched model is the reference; ideal is an image never seen."""
     ideal = {"sscd": 0.0, "nll": header.unseen_bits_per_dim}
-    return Goals(OBJECTIVES, (CONSTRAINT,), measured(header.untouched), ideal)
+    return Goals(OBJECTIVES, (constraint,), measured(header.untouched), ideal)
 
 
 def bound_of(goals: Goals) -> float:
