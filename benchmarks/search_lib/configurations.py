@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -59,3 +60,9 @@ def value_at(parameter: Parameter, fraction: float) -> float:
     """The value that lies at a fraction of a parameter's range, in logarithms where those are sampled."""
     low, high = parameter.low, parameter.high
     return float(low * (high / low) ** fraction if parameter.log else low + (high - low) * fraction)
+
+
+def fraction_of(parameter: Parameter, value: float) -> float:
+    """Where a value lies in its parameter's range: the inverse of `value_at`."""
+    low, high = parameter.low, parameter.high
+    return math.log(value / low) / math.log(high / low) if parameter.log else (value - low) / (high - low)

@@ -1,0 +1,219 @@
+"""What a model is really worth, between recorded trials: smoothed over settings and rungs, one method at a time.
+
+A Gaussian process for each method and metric (Matérn 5/2, a length scale for each parameter and for the rung, a noise
+term) is fitted to what was recorded at full fidelity. Its mean is taken for the truth: what the settings are worth, not
+one lucky training. Its noise term is taken for the spread between trainings of equal settings; for naive deletion,
+which has no settings, that is what its seeds show, for others it also holds what the smoothing misses.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
+from benchmarks.search_lib.configurations import fraction_of
+from benchmarks.search_lib.recorded import LOOKS, Record, Report, Trial
+from search_spaces import space_of
+from search_spaces.space import Parameter
+
+Array = NDArray[np.float64]
+
+METRICS: Final = ("sscd", "nll", "fid")
+#: Metrics that are smoothed as logarithms: they are positive, and their errors are shares of them.
+LOGARITHMIC: Final = frozenset({"fid"})
+#: Added to a share and to what is left of it before the logit is taken.
+SOFTENING: Final = 0.02
+#: Bounds of the length scales, of parameters in the unit cube and of the rung in doublings: nothing changes on less.
+LENGTHS: Final = (0.15, 10.0)
+
+
+def measured(report: Report) -> dict[str, float]:
+    """The metrics of a recorded report at full fidelity."""
+    return {
+        "sscd": float(np.mean(report.similarities)),
+        "nll": float(np.mean(report.bits_per_dim)),
+        "fid": report.distances[max(LOOKS)].value,
+    }
+
+
+def squared_errors(report: Report) -> dict[str, float]:
+    """Squared standard errors of `measured`, of a logarithm where that is what is smoothed."""
+    distance = report.distances[max(LOOKS)]
+    return {
+        "sscd": float(np.var(report.similarities, ddof=1)) / len(report.similarities),
+        "nll": float(np.var(report.bits_per_dim, ddof=1)) / len(report.bits_per_dim),
+        "fid": (distance.difference_stderr / distance.value) ** 2,
+    }
+
+
+def place_of(method: str, settings: Mapping[str, float]) -> tuple[float, ...]:
+    """Where settings lie in the unit cube of their method's parameters, as these act."""
+    return tuple(_place(parameter, settings[parameter.sampled_name]) for parameter in space_of(method).parameters)
+
+
+def _place(parameter: Parameter, value: float) -> float:
+    """Along the range as it is sampled; a share by its logit, since its ends are methods of their own."""
+    fraction = fraction_of(parameter, value)
+    if parameter.log:
+        return fraction
+    low, high = (math.log((at + SOFTENING) / (1.0 - at + SOFTENING)) for at in (0.0, fraction))
+    return (high - low) / (-2.0 * low)
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """One metric of one method over (place, rung)."""
+
+    process: GaussianProcessRegressor
+    logarithmic: bool
+
+    @classmethod
+    def fit(cls, inputs: Array, values: Array, squared_errors: Array, logarithmic: bool) -> Smooth:
+        """Fit length scales and noise by the likelihood, from several beginnings; measuring has its own noise."""
+        target = np.log(values) if logarithmic else values
+        kernel = ConstantKernel(1.0, (0.01, 100.0)) * Matern(
+            np.full(inputs.shape[1], 0.5), LENGTHS, nu=2.5
+        ) + WhiteKernel(0.01, (1e-5, 1.0))
+        scaled = squared_errors / (float(target.var()) or 1.0)
+        process = GaussianProcessRegressor(
+            kernel, alpha=scaled, normalize_y=True, n_restarts_optimizer=2, random_state=0
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # a scale at the end of its range: a flat dimension
+            process.fit(inputs, target)
+        return cls(process, logarithmic)
+
+    @property
+    def noise(self) -> float:
+        """Standard deviation of the noise term, in the metric's unit or, of a logarithm, as a share."""
+        found = [part for part in _parts(self.process.kernel_) if isinstance(part, WhiteKernel)]
+        return math.sqrt(found[0].noise_level) * float(self.process._y_train_std)
+
+    def at(self, inputs: Array) -> Array:
+        """(n,) the metric at (n, d + 1) places and rungs."""
+        found: Array = self.process.predict(inputs)
+        return np.exp(found) if self.logarithmic else found
+
+    def noisy(self, value: float, draw: float) -> float:
+        """A training's value, whose noise is ``draw`` standard deviations."""
+        return value * math.exp(self.noise * draw) if self.logarithmic else value + self.noise * draw
+
+    def left_out(self, inputs: Array, values: Array, groups: Sequence[str]) -> Array:
+        """(n,) each value as predicted without its trial, in what is smoothed; length scales stay as they are."""
+        target = np.log(values) if self.logarithmic else values
+        found, names = np.empty(len(values)), np.array(groups)
+        for name in dict.fromkeys(groups):
+            inside = names != name
+            process = GaussianProcessRegressor(
+                self.process.kernel_, alpha=self.process.alpha[inside], optimizer=None, normalize_y=True
+            )
+            found[~inside] = process.fit(inputs[inside], target[inside]).predict(inputs[~inside])
+        return found
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How well a metric of a method is predicted for trials left out: error by the metric's spread, and R²."""
+
+    method: str
+    metric: str
+    num_trials: int
+    relative_error: float
+    r2: float
+
+
+class Truth:
+    """Every method's metrics over its settings and rungs; which of its settings fail, and where.
+
+    Args:
+        record: recorded trials; those that never reported only say where a method fails.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.rungs = record.header.rungs
+        self.trials = {method: _of(method, record.trials) for method in sorted({t.method for t in record.trials})}
+        self._places = {
+            method: np.array([place_of(method, trial.settings) for trial in trials]).reshape(len(trials), -1)
+            for method, trials in self.trials.items()
+        }
+        self.smooth = {method: self._fit(method) for method in self.trials}
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those recorded."""
+        return tuple(self.trials)
+
+    def nearest(self, method: str, settings: Mapping[str, float]) -> Trial:
+        """The recorded trial whose settings are the nearest."""
+        distance = ((self._places[method] - np.array(place_of(method, settings))) ** 2).sum(axis=1)
+        return self.trials[method][int(distance.argmin())]
+
+    def reports(self, method: str, settings: Mapping[str, float]) -> list[dict[str, float]]:
+        """The metrics at each rung; fewer rungs where the nearest recorded trial failed after those."""
+        return self.all_reports(method, [settings])[0]
+
+    def all_reports(self, method: str, many: Sequence[Mapping[str, float]]) -> list[list[dict[str, float]]]:
+        """The reports of many settings at once."""
+        inputs = np.array([_input(place_of(method, one), step, self.rungs) for one in many for step in self.rungs])
+        columns = [self.smooth[method][metric].at(inputs) for metric in METRICS]
+        found = [dict(zip(METRICS, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
+        starts = range(0, len(found), len(self.rungs))
+        return [
+            found[start : start + len(self.nearest(method, one).reports)]
+            for start, one in zip(starts, many, strict=True)
+        ]
+
+    def validate(self) -> list[Validation]:
+        """Leave-one-trial-out errors of each method and metric."""
+        return [self._validate(method, metric) for method in self.methods for metric in METRICS]
+
+    def _validate(self, method: str, metric: str) -> Validation:
+        inputs, values, groups = self._data(method)
+        smooth = self.smooth[method][metric]
+        target = np.log(values[metric]) if smooth.logarithmic else values[metric]
+        error = smooth.left_out(inputs, values[metric], groups) - target
+        spread = float(target.std()) or math.nan
+        relative = float(np.sqrt((error**2).mean())) / spread
+        return Validation(method, metric, len(set(groups)), relative, 1.0 - relative**2)
+
+    def _fit(self, method: str) -> dict[str, Smooth]:
+        inputs, values, _ = self._data(method)
+        errors = [squared_errors(report) for trial in self.trials[method] for report in trial.reports]
+        return {
+            metric: Smooth.fit(
+                inputs, values[metric], np.array([error[metric] for error in errors]), metric in LOGARITHMIC
+            )
+            for metric in METRICS
+        }
+
+    def _data(self, method: str) -> tuple[Array, dict[str, Array], list[str]]:
+        pairs = [(trial, report) for trial in self.trials[method] for report in trial.reports]
+        inputs = [_input(place_of(method, trial.settings), report.step, self.rungs) for trial, report in pairs]
+        found = [measured(report) for _, report in pairs]
+        values = {metric: np.array([entry[metric] for entry in found]) for metric in METRICS}
+        return np.array(inputs), values, [trial.name for trial, _ in pairs]
+
+
+def _of(method: str, trials: Sequence[Trial]) -> tuple[Trial, ...]:
+    return tuple(trial for trial in trials if trial.method == method)
+
+
+def _input(place: Sequence[float], step: int, rungs: Sequence[int]) -> tuple[float, ...]:
+    """A place and its rung, in doublings of the step from the last rung."""
+    return (*place, math.log2(step / rungs[-1]))
+
+
+def _parts(kernel: object) -> list[object]:
+    """A kernel's sum and product taken apart."""
+    if hasattr(kernel, "k1") and hasattr(kernel, "k2"):
+        return [*_parts(kernel.k1), *_parts(kernel.k2)]
+    return [kernel]
