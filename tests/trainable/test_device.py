@@ -97,7 +97,8 @@ def test_checkpointing_and_channels_last_give_the_same_gradients_and_likelihood(
     for setting in ("gradient_checkpointing", "channels_last"):
         denoiser = prepared(**{setting: True})
         for found, plain in zip(gradients(denoiser), expected, strict=True):
-            assert relative(found, plain) < 1e-6, setting
+            # Another layout adds in another order; how much that is depends on the processor.
+            assert relative(found, plain) < 1e-5, setting
         torch.testing.assert_close(likelihood(denoiser).bits_per_dim, bits, rtol=1e-6, atol=0)
     assert denoiser.network.conv_in.weight.is_contiguous(memory_format=torch.channels_last)
 
