@@ -92,15 +92,14 @@ class _Trial:
     def __init__(self, world: World, proposal: Proposal, rng: np.random.Generator) -> None:
         self._world, self._proposal, self._rng = world, proposal, rng
         self.truths = world.truth.reports(proposal.method, proposal.settings)
-        smooth, luck = world.truth.smooth[proposal.method], rng.standard_normal(len(METRICS))
-        self._trained = [
-            {metric: smooth[metric].noisy(truth[metric], draw) for metric, draw in zip(METRICS, luck, strict=True)}
-            for truth in self.truths
+        luck = dict(zip(METRICS, rng.standard_normal(len(METRICS)), strict=True))
+        trained = [
+            {metric: smooth[metric].noisy(truth[metric], luck[metric]) for metric in METRICS}
+            for truth, smooth in zip(self.truths, world.truth.smooth[proposal.method], strict=False)
         ]
         nearest = world.truth.nearest(proposal.method, proposal.settings)
         self._draws = [
-            Draws(trained, Spread.of(report), rng)
-            for trained, report in zip(self._trained, nearest.reports, strict=True)
+            Draws(values, Spread.of(report), rng) for values, report in zip(trained, nearest.reports, strict=True)
         ]
 
     def alive(self, rung: int) -> bool:

@@ -1,9 +1,10 @@
-"""What a model is really worth, between recorded trials: smoothed over settings and rungs, one method at a time.
+"""What a model is really worth, between recorded trials: smoothed over settings, for each method, rung and metric.
 
-A Gaussian process for each method and metric (Matérn 5/2, a length scale for each parameter and for the rung, a noise
-term) is fitted to what was recorded at full fidelity. Its mean is taken for the truth: what the settings are worth, not
-one lucky training. Its noise term is taken for the spread between trainings of equal settings; for naive deletion,
-which has no settings, that is what its seeds show, for others it also holds what the smoothing misses.
+A Gaussian process (Matérn 5/2, a length scale for each parameter, a noise term beside the known error of measuring) is
+fitted to what was recorded at full fidelity. Its mean is taken for the truth: what the settings are worth, not one
+lucky training. Its noise term is taken for the spread between trainings of equal settings; for naive deletion, which
+has no settings, that is what its seeds show, for others it also holds what the smoothing misses. Rungs are kept apart:
+a training that is off at one rung is off at the next, which a common process would take for a feature of the settings.
 """
 
 from __future__ import annotations
@@ -32,8 +33,8 @@ METRICS: Final = ("sscd", "nll", "fid")
 LOGARITHMIC: Final = frozenset({"fid"})
 #: Added to a share and to what is left of it before the logit is taken.
 SOFTENING: Final = 0.02
-#: Bounds of the length scales, of parameters in the unit cube and of the rung in doublings: nothing changes on less.
-LENGTHS: Final = (0.15, 10.0)
+#: Bounds of the length scales in the unit cube: about the distance of recorded settings, and a flat dimension.
+LENGTHS: Final = (0.2, 10.0)
 
 
 def measured(report: Report) -> dict[str, float]:
@@ -71,7 +72,7 @@ def _place(parameter: Parameter, value: float) -> float:
 
 @dataclass(frozen=True)
 class Smooth:
-    """One metric of one method over (place, rung)."""
+    """One metric of one method at one rung, over the places of its settings."""
 
     process: GaussianProcessRegressor
     logarithmic: bool
@@ -99,7 +100,7 @@ class Smooth:
         return math.sqrt(found[0].noise_level) * float(self.process._y_train_std)
 
     def at(self, inputs: Array) -> Array:
-        """(n,) the metric at (n, d + 1) places and rungs."""
+        """(n,) the metric at (n, d) places."""
         found: Array = self.process.predict(inputs)
         return np.exp(found) if self.logarithmic else found
 
@@ -107,22 +108,25 @@ class Smooth:
         """A training's value, whose noise is ``draw`` standard deviations."""
         return value * math.exp(self.noise * draw) if self.logarithmic else value + self.noise * draw
 
-    def left_out(self, inputs: Array, values: Array, groups: Sequence[str]) -> Array:
-        """(n,) each value as predicted without its trial, in what is smoothed; length scales stay as they are."""
+    def left_out(self, inputs: Array, values: Array) -> tuple[Array, Array]:
+        """(n,) values, and each as predicted without it, both as they are smoothed; length scales stay as they are."""
         target = np.log(values) if self.logarithmic else values
-        found, names = np.empty(len(values)), np.array(groups)
-        for name in dict.fromkeys(groups):
-            inside = names != name
+        found = np.empty(len(values))
+        for position in range(len(values)):
+            inside = np.arange(len(values)) != position
             process = GaussianProcessRegressor(
                 self.process.kernel_, alpha=self.process.alpha[inside], optimizer=None, normalize_y=True
             )
-            found[~inside] = process.fit(inputs[inside], target[inside]).predict(inputs[~inside])
-        return found
+            found[position] = process.fit(inputs[inside], target[inside]).predict(inputs[[position]])[0]
+        return target, found
 
 
 @dataclass(frozen=True)
 class Validation:
-    """How well a metric of a method is predicted for trials left out: error by the metric's spread, and R²."""
+    """How well a metric of a method is predicted for trials left out: error by the metric's spread, and R².
+
+    Over all rungs together; the distance as its logarithm.
+    """
 
     method: str
     metric: str
@@ -142,10 +146,10 @@ class Truth:
         self.rungs = record.header.rungs
         self.trials = {method: _of(method, record.trials) for method in sorted({t.method for t in record.trials})}
         self._places = {
-            method: np.array([place_of(method, trial.settings) for trial in trials]).reshape(len(trials), -1)
+            method: np.array([place_of(method, trial.settings) or (0.0,) for trial in trials])
             for method, trials in self.trials.items()
         }
-        self.smooth = {method: self._fit(method) for method in self.trials}
+        self.smooth = {method: [self._fit(method, rung) for rung in range(len(self.rungs))] for method in self.trials}
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -154,7 +158,7 @@ class Truth:
 
     def nearest(self, method: str, settings: Mapping[str, float]) -> Trial:
         """The recorded trial whose settings are the nearest."""
-        distance = ((self._places[method] - np.array(place_of(method, settings))) ** 2).sum(axis=1)
+        distance = ((self._places[method] - np.array(place_of(method, settings) or (0.0,))) ** 2).sum(axis=1)
         return self.trials[method][int(distance.argmin())]
 
     def reports(self, method: str, settings: Mapping[str, float]) -> list[dict[str, float]]:
@@ -163,53 +167,54 @@ class Truth:
 
     def all_reports(self, method: str, many: Sequence[Mapping[str, float]]) -> list[list[dict[str, float]]]:
         """The reports of many settings at once."""
-        inputs = np.array([_input(place_of(method, one), step, self.rungs) for one in many for step in self.rungs])
-        columns = [self.smooth[method][metric].at(inputs) for metric in METRICS]
-        found = [dict(zip(METRICS, map(float, row), strict=True)) for row in zip(*columns, strict=True)]
-        starts = range(0, len(found), len(self.rungs))
+        places = np.array([place_of(method, settings) or (0.0,) for settings in many])
+        rungs = [{metric: smooth.at(places) for metric, smooth in found.items()} for found in self.smooth[method]]
         return [
-            found[start : start + len(self.nearest(method, one).reports)]
-            for start, one in zip(starts, many, strict=True)
+            [
+                {metric: float(values[number]) for metric, values in found.items()}
+                for found in rungs[: len(self.nearest(method, settings).reports)]
+            ]
+            for number, settings in enumerate(many)
         ]
 
     def validate(self) -> list[Validation]:
-        """Leave-one-trial-out errors of each method and metric."""
+        """Leave-one-out errors of each method and metric."""
         return [self._validate(method, metric) for method in self.methods for metric in METRICS]
 
     def _validate(self, method: str, metric: str) -> Validation:
-        inputs, values, groups = self._data(method)
-        smooth = self.smooth[method][metric]
-        target = np.log(values[metric]) if smooth.logarithmic else values[metric]
-        error = smooth.left_out(inputs, values[metric], groups) - target
-        spread = float(target.std()) or math.nan
-        relative = float(np.sqrt((error**2).mean())) / spread
-        return Validation(method, metric, len(set(groups)), relative, 1.0 - relative**2)
+        pairs = []
+        for rung, smooth in enumerate(self.smooth[method]):
+            places, reports = self._data(method, rung)
+            if metric in smooth:
+                pairs.append(smooth[metric].left_out(places, np.array([measured(r)[metric] for r in reports])))
+        values, found = (np.concatenate(column) for column in zip(*pairs, strict=True))
+        relative = float(np.sqrt(((found - values) ** 2).mean())) / (float(values.std()) or math.nan)
+        return Validation(method, metric, len(self.trials[method]), relative, 1.0 - relative**2)
 
-    def _fit(self, method: str) -> dict[str, Smooth]:
-        inputs, values, _ = self._data(method)
-        errors = [squared_errors(report) for trial in self.trials[method] for report in trial.reports]
+    def _fit(self, method: str, rung: int) -> dict[str, Smooth]:
+        """Each metric; none at a rung that fewer than two trials reached."""
+        places, reports = self._data(method, rung)
+        if len(reports) < 2:
+            return {}
+        values, errors = [measured(report) for report in reports], [squared_errors(report) for report in reports]
         return {
             metric: Smooth.fit(
-                inputs, values[metric], np.array([error[metric] for error in errors]), metric in LOGARITHMIC
+                places,
+                np.array([value[metric] for value in values]),
+                np.array([error[metric] for error in errors]),
+                metric in LOGARITHMIC,
             )
             for metric in METRICS
         }
 
-    def _data(self, method: str) -> tuple[Array, dict[str, Array], list[str]]:
-        pairs = [(trial, report) for trial in self.trials[method] for report in trial.reports]
-        inputs = [_input(place_of(method, trial.settings), report.step, self.rungs) for trial, report in pairs]
-        found = [measured(report) for _, report in pairs]
-        values = {metric: np.array([entry[metric] for entry in found]) for metric in METRICS}
-        return np.array(inputs), values, [trial.name for trial, _ in pairs]
+    def _data(self, method: str, rung: int) -> tuple[Array, list[Report]]:
+        """The trials that reached a rung: (n, d) places and their reports."""
+        there = [number for number, trial in enumerate(self.trials[method]) if len(trial.reports) > rung]
+        return self._places[method][there], [self.trials[method][number].reports[rung] for number in there]
 
 
 def _of(method: str, trials: Sequence[Trial]) -> tuple[Trial, ...]:
     return tuple(trial for trial in trials if trial.method == method)
-
-
-def _input(place: Sequence[float], step: int, rungs: Sequence[int]) -> tuple[float, ...]:
-    """A place and its rung, in doublings of the step from the last rung."""
-    return (*place, math.log2(step / rungs[-1]))
 
 
 def _parts(kernel: object) -> list[object]:
