@@ -20,7 +20,9 @@ from searches import (
     told,
 )
 
+from tuning.callback import verdict
 from tuning.goals import Constraint, Objective
+from tuning.records import TrialState as Ended
 
 pytestmark = pytest.mark.usefixtures("without_sync")
 
@@ -119,6 +121,19 @@ class TestTelling:
         search.on_trial_result(name, report(10, 0.25, 5.0, rung=0))  # larger by itself, dominated by the failed one's
         search.on_trial_complete(name, report(12, 0.15, 3.2, rung=0))
         assert told(search, name).values == [0.15, 3.2]
+
+    def test_a_trial_with_nothing_to_go_on_for_is_complete_and_says_why(self, tmp_path: Path) -> None:
+        """Also by a searcher that was made anew: the reason is kept with the report."""
+        search = make_search(tmp_path, last_step=40)
+        name = start(search)
+        search.on_trial_result(name, report(10, 0.2, 5.0, 200.0, ending="quality beyond repair"))
+        again = make_search(tmp_path, last_step=40)
+        again.reconcile({name: ()})
+        outcome = again.outcome(name)
+        assert outcome is not None
+        assert verdict(outcome) == (Ended.COMPLETE, "quality beyond repair")
+        assert outcome.stopped_at_rung == 0
+        assert outcome.values == (0.2, 5.0)
 
     def test_a_trial_stopped_early_is_complete_and_says_so(self, tmp_path: Path) -> None:
         search = make_search(tmp_path, last_step=40)
