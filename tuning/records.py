@@ -208,7 +208,8 @@ def read_table(path: Path) -> pd.DataFrame:
     """
     header, rows = _parse(path.read_text(encoding="utf-8", errors="replace"), path)
     frame = _frame(header, rows)
-    return frame.drop_duplicates("trial_id", keep="last", ignore_index=True) if "state" in frame else frame
+    of_trials = {"trial_id", "state"} <= set(frame.columns)
+    return frame.drop_duplicates("trial_id", keep="last", ignore_index=True) if of_trials else frame
 
 
 def _append(path: Path, columns: Sequence[str], row: Mapping[str, str]) -> None:
