@@ -79,7 +79,7 @@ def _work(
                 break
             if report is None:
                 continue
-            found.append(Finding(clock[0], report, trial.truths[rung]))
+            found.append(Finding(clock[0], report, trial.models[rung]))
             report = {**report, "step": step, "rung": rung, "training_iteration": rung + 1}
             if rung == len(world.rungs) - 1 or not search.goes_on(proposal.name, report):
                 search.end(proposal.name, report)
@@ -87,24 +87,24 @@ def _work(
 
 
 class _Trial:
-    """One training: its truth at every rung that it reaches, its own luck, its draws."""
+    """One training: its models at the rungs that it reaches, by its settings and its own luck, and its draws."""
 
     def __init__(self, world: World, proposal: Proposal, rng: np.random.Generator) -> None:
         self._world, self._proposal, self._rng = world, proposal, rng
-        self.truths = world.truth.reports(proposal.method, proposal.settings)
+        truths = world.truth.reports(proposal.method, proposal.settings)
         luck = dict(zip(METRICS, rng.standard_normal(len(METRICS)), strict=True))
-        trained = [
+        self.models = [
             {metric: smooth[metric].noisy(truth[metric], luck[metric]) for metric in METRICS}
-            for truth, smooth in zip(self.truths, world.truth.smooth[proposal.method], strict=False)
+            for truth, smooth in zip(truths, world.truth.smooth[proposal.method], strict=False)
         ]
         nearest = world.truth.nearest(proposal.method, proposal.settings)
         self._draws = [
-            Draws(values, Spread.of(report), rng) for values, report in zip(trained, nearest.reports, strict=True)
+            Draws(values, Spread.of(report), rng) for values, report in zip(self.models, nearest.reports, strict=True)
         ]
 
     def alive(self, rung: int) -> bool:
         """Whether the training gets through to a rung; one that fails is paid for as far as the rung."""
-        return rung < len(self.truths)
+        return rung < len(self.models)
 
     def train(self, rung: int) -> float:
         """Rows from the rung before."""

@@ -1,4 +1,4 @@
-"""What a search has found so far: the hypervolume, in truth, of what it holds for feasible."""
+"""What a search has found so far: the hypervolume, free of errors of measuring, of models held for feasible."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DENSE: Final[Mapping[int, int]] = {0: 1, 1: 400, 2: 50}
 
 @dataclass(frozen=True)
 class Finding:
-    """A report: when it came, in rows, what was measured and what is true."""
+    """A report: when it came, in rows, what was measured and what is true of the model that was trained."""
 
     time: float
     measured: Mapping[str, float]
@@ -57,9 +57,10 @@ def anytime(findings: Iterable[Finding], goals: Goals) -> list[tuple[float, floa
 
 
 def best_known(truth: Truth, goals: Goals) -> float:
-    """Hypervolume over a dense net of all methods' settings and over the recorded ones, at all rungs."""
+    """Hypervolume over a dense net of all methods' settings, at all rungs, and over all models that were recorded."""
     found = [reports for method in truth.methods for reports in truth.all_reports(method, _everywhere(truth, method))]
-    return GrowingFront(goals, (report for reports in found for report in reports)).hypervolume
+    recorded = [measured(report) for trials in truth.trials.values() for trial in trials for report in trial.reports]
+    return GrowingFront(goals, [*(report for reports in found for report in reports), *recorded]).hypervolume
 
 
 def _everywhere(truth: Truth, method: str) -> list[Mapping[str, float]]:
