@@ -35,7 +35,7 @@ SEARCHES: Final[Registry[type[Search]]] = Registry(
         "random": "benchmarks.search_lib.plain_searches:RandomSearch",
         "optuna": "benchmarks.search_lib.stock_searches:StockOptuna",
         "optuna_asha": "benchmarks.search_lib.stock_searches:StockOptunaASHA",
-        "moasha": "benchmarks.search_lib.stock_searches:StockMOASHA",
+        "moasha": "benchmarks.search_lib.moasha_search:StockMOASHA",
         "ours": "benchmarks.search_lib.own_searches:OwnSearch",
         "ours_halving": "benchmarks.search_lib.own_searches:OwnHalving",
         "ours_ladder": "benchmarks.search_lib.own_searches:OwnLadder",

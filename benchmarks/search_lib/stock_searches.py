@@ -1,4 +1,4 @@
-"""What is installed from elsewhere, used as it is: Ray's OptunaSearch and ASHA, Syne Tune's MOASHA."""
+"""What comes with Ray, used as it is: OptunaSearch and ASHA."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from typing import Any
 import optuna
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
-from syne_tune.optimizer.scheduler import SchedulerDecision
-from syne_tune.optimizer.schedulers.multiobjective.moasha import MOASHA
 
-from benchmarks.search_lib.plain_searches import RandomSearch
 from benchmarks.search_lib.protocol import Proposal, Report, Search, Study, at_every_rung, at_the_end
 from search_spaces import space_of
 
@@ -84,33 +81,3 @@ class StockOptunaASHA(StockOptuna):
         return bool(
             self._scheduler.on_trial_result(None, SimpleNamespace(trial_id=name), report) == TrialScheduler.CONTINUE
         )
-
-
-class StockMOASHA(RandomSearch):
-    """Syne Tune's MOASHA with its defaults over evenly drawn settings, which is how it suggests; it minimises."""
-
-    def __init__(self, study: Study, seed: int, directory: Path) -> None:
-        super().__init__(study, seed, directory)
-        self.fractions = at_every_rung(len(study.rungs))
-        self._objectives = study.goals.objectives
-        self._scheduler = MOASHA(
-            {},
-            metrics=[objective.metric for objective in study.goals.objectives],
-            time_attr="step",
-            max_t=study.rungs[-1],
-            grace_period=study.rungs[0],
-            random_seed=seed,
-        )
-
-    def suggest(self) -> Proposal | None:
-        """The next draw."""
-        proposal = super().suggest()
-        if proposal is not None:
-            self._scheduler.on_trial_add(SimpleNamespace(trial_id=proposal.name))
-        return proposal
-
-    def goes_on(self, name: str, report: Report) -> bool:
-        """As MOASHA says."""
-        signed = {objective.metric: objective.sign * report[objective.metric] for objective in self._objectives}
-        answer = self._scheduler.on_trial_result(SimpleNamespace(trial_id=name), {**report, **signed})
-        return bool(answer == SchedulerDecision.CONTINUE)
