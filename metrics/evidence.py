@@ -83,8 +83,11 @@ class Evidence:
         Of P prompts, image i is made under prompt i modulo P.
         """
         views = list(self.space.prompts.values()) or [self.space.trained]
-        images: dict[int, Tensor] = dict(enumerate(self._begun.get("samples", ())))
+        known = self._begun.get("samples", torch.empty(0))
+        images: dict[int, Tensor] = dict(enumerate(known))
         with self._making("samples"):
+            if len(known) == self.fidelity.num_images:
+                return known
             for first, view in enumerate(views):
                 wanted = range(first, self.fidelity.num_images, len(views))
                 denoiser, rows = view(self.denoiser), [index for index in wanted if index not in images]

@@ -8,6 +8,8 @@ from typing import Final, Literal, get_args
 Reason = Literal["diverged", "degenerate", "out of memory", "corrupt checkpoint", "error"]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 
+#: Key of a report after which its trial has nothing to go on for; it says why (`trainable.quality.Ending`).
+ENDING: Final = "ending"
 #: Batches are split before a trial fails for lack of memory: fewer rows are no remedy any more.
 OUT_OF_MEMORY_REMEDY: Final = "set gradient_checkpointing or precision bf16, or give a trial more of a GPU"
 

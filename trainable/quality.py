@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -46,7 +45,7 @@ class QualityRule:
         bounds: the study's constraints.
         untouched: what samples are compared with, in pairs.
         confidence: with which bounds are decided before all images are made; None makes all of them.
-        max_violation: sum over bounds of the relative excess from which no training brings the quality back.
+        max_violation: sum over bounds of the relative excess from which quality does not come back; None: none.
         wants_samples: whether generated images are needed for more than the bounds, so that all are made while the
             bounds are kept.
     """
@@ -54,7 +53,7 @@ class QualityRule:
     bounds: tuple[Bound, ...]
     untouched: Untouched
     confidence: float | None = None
-    max_violation: float = math.inf
+    max_violation: float | None = None
     wants_samples: bool = False
 
     @property
@@ -105,15 +104,18 @@ class QualityRule:
         """
         if samples is not None and not variety(samples) >= LEAST_VARIETY * self.untouched.variety:
             return COLLAPSED
+        if self.max_violation is None:
+            return None
         total = sum(bound.violation(measured[bound.metric].value) for bound in self.bounds)
         return BEYOND_REPAIR if total >= self.max_violation else None
 
 
 def variety(samples: Tensor) -> float:
-    """Mean over pixels of the variance between images (N, C, H, W); NaN for one image, and where one is not finite."""
-    return float(samples.double().var(0).mean())
+    """Mean over pixels of the variance between images (N, C, H, W); 0 for one image, NaN where one is not finite."""
+    return float((samples.double() - samples.double().mean(0)).square().sum(0).mean()) / max(1, len(samples) - 1)
 
 
 def is_of_samples(metric: str) -> bool:
-    """Whether a metric is computed from generated images alone."""
-    return all(part.startswith("sample") or part == "forget_descriptors" for part in METRICS[metric].needs)
+    """Whether a metric is computed from generated images, and from nothing else that a model makes."""
+    needs = set(METRICS[metric].needs) - {"forget_descriptors"}
+    return bool(needs) and all(part.startswith("sample") for part in needs)

@@ -24,7 +24,7 @@ from metrics.pooling import pooled
 from metrics.subject import Subject
 from trainable.checkpoint import load_state, save_state, save_weights
 from trainable.evaluation import evaluate, evaluate_in_blocks, evaluation_rows
-from trainable.failure import OUT_OF_MEMORY_REMEDY, TrialFailure
+from trainable.failure import ENDING, OUT_OF_MEMORY_REMEDY, TrialFailure
 from trainable.finetune import training_rows
 from trainable.pictures import pictures, save_pictures
 from trainable.plan import TrialPlan, places
@@ -151,7 +151,7 @@ class TrialRunner:
         measured = {name: pooled([part.measured[name] for part in parts]) for name in self.plan.metrics}
         report |= flatten(measured) | self._intervals(measured)
         if endings := [part.ending for part in parts if part.ending is not None]:
-            report["ending"] = endings[0]
+            report[ENDING] = endings[0]
         for name in parts[0].gradient_norms:
             report[name] = sum(part.gradient_norms[name] for part in parts) / len(parts)
         for name in ("degenerate_steps", "training_seconds", "evaluation_seconds"):

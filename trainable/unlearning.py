@@ -8,6 +8,7 @@ from typing import Any
 
 from ray.tune import Trainable
 
+from trainable.failure import ENDING
 from trainable.plan import TrialPlan
 from trainable.trial import TrialRunner
 
@@ -21,7 +22,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         report = self._runner.advance()
-        return {**report, "done": self._runner.finished or "ending" in report}
+        return {**report, "done": self._runner.finished or ENDING in report}
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         self._runner.save(Path(checkpoint_dir))

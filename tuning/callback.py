@@ -18,9 +18,9 @@ from ray.tune.result import AUTO_RESULT_KEYS
 from analysis.configurations import is_repeated
 from analysis.growing_front import GrowingFront
 from analysis.table import rows
-from trainable.failure import failure_reason
+from trainable.failure import ENDING, failure_reason
 from tuning.live_front import live_front
-from tuning.outcome import ENDING, Goals, Outcome
+from tuning.outcome import Goals, Outcome
 from tuning.records import STOPPED_EARLY, Records, TrialState
 from tuning.tracking import Tracker
 

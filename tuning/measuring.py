@@ -104,9 +104,12 @@ class SearchReference:
 def measure_untouched(plan: TrialPlan, counts: Sequence[int]) -> SearchReference:
     """The untouched model with all of the plan's images and with the first ``counts`` of them; runs in a worker."""
     began, seed = time.perf_counter(), plan.evaluation_seed
-    models = list(_each_model(plan, plan.source.settings.model, plan.fidelity, seed))
-    seconds, evidence = time.perf_counter() - began, models[-1][0]
-    whole = {name: pooled([found[name] for _, found in models]) for name in plan.metrics}
+    measured = []
+    for last, found in _each_model(plan, plan.source.settings.model, plan.fidelity, seed):
+        evidence = last  # the images of one model only: thousands of large ones fill a memory
+        measured.append(found)
+    seconds = time.perf_counter() - began
+    whole = {name: pooled([of[name] for of in measured]) for name in plan.metrics}
     names = [name for name in plan.metrics if is_of_samples(name)]
     by_images = {
         count: measure(names, Evidence(evidence.denoiser, evidence.subject, part, seed, evidence))

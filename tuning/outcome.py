@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from analysis.growing_front import GrowingFront
+from trainable.failure import ENDING
 from tuning.constraints import bound_value, excess
 from tuning.goals import Constraint, Objective
 
@@ -21,8 +22,6 @@ NOT_MEASURED: Final = 1e3
 NEVER_REPORTED: Final = "never reported"
 NOT_FINITE: Final = "objective not finite"
 INTERRUPTED: Final = "interrupted"
-#: Key of a report after which its trial had nothing to go on for, and says why (`trainable.quality.Ending`).
-ENDING: Final = "ending"
 #: Why a trial is complete that had more rungs before it.
 TIME_BUDGET: Final = "ended by the time budget"
 

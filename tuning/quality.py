@@ -24,7 +24,7 @@ def quality_rule(config: StudyConfig, baseline: Baseline) -> QualityRule:
         bounds=tuple(bound for bound in bounds if math.isfinite(bound.value)),
         untouched=Untouched(by_images, baseline.variety),
         confidence=config.bound_confidence,
-        max_violation=math.inf if config.max_violation is None else config.max_violation,
+        max_violation=config.max_violation,
         # Under prompts the forget images are looked for among the samples.
         wants_samples=judged_on_samples or config.prompts is not None,
     )

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from metrics import METRICS
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.sequential import Bound
@@ -142,6 +143,19 @@ class TestEnding:
         assert rule.reason_to_end(good, images / 0) == COLLAPSED
         assert math.isnan(variety(images * math.nan))
 
+    def test_without_a_limit_no_quality_is_beyond_repair(self, untouched):
+        rule = QualityRule(**at_most(2.0), untouched=untouched)
+        for value in (1e9, math.inf, math.nan):
+            assert rule.reason_to_end({"fid": Measurement(value, 1.0, 8)}, None) is None
+
+    def test_a_single_image_has_not_collapsed(self, untouched):
+        """Nor has a model whose untouched one was measured by a single image."""
+        image = torch.rand(1, 1, 8, 8)
+        assert variety(image) == 0.0
+        rule = QualityRule((), replace(untouched, variety=0.0))
+        assert rule.reason_to_end({}, image) is None
+        assert rule.reason_to_end({}, image / 0) == COLLAPSED
+
     def test_a_trial_says_so_at_every_rung_but_the_last(self, fine, untouched):
         rule = QualityRule(**at_most(1e-9, max_violation=1.0), untouched=untouched)
         runner = TrialRunner(replace(fine, rule=rule))
@@ -152,4 +166,14 @@ class TestEnding:
 
 def test_metrics_of_samples_are_told_from_others():
     assert all(map(is_of_samples, ("fid", "inception_score", "clip_iqa", "regeneration_rate", "copied_share")))
+    assert variety(torch.arange(4.0).view(4, 1, 1, 1)) == pytest.approx(5 / 3)
+
+
+def test_metrics_of_nothing_or_of_clean_images_are_none_of_samples(monkeypatch):
+    for needs in ((), ("forget_descriptors",)):
+        monkeypatch.setattr(METRICS["fid"], "needs", needs)
+        assert not is_of_samples("fid")
+
+
+def test_metrics_of_what_else_a_model_makes_are_none_of_samples():
     assert not any(map(is_of_samples, ("sscd", "nll", "membership_loss", "nll_neighbours", "sscd_neighbours")))
