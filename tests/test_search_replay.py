@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 from search_records import RUNGS, made_up_record, values
 
-from benchmarks.search import main
-from benchmarks.search_lib.configurations import configurations, value_at
+from analysis.growing_front import GrowingFront
+from benchmarks.search_lib.configurations import value_at
 from benchmarks.search_lib.correlation import at_fraction, correlations
 from benchmarks.search_lib.costs import Counts
 from benchmarks.search_lib.noise import Draws, Spread
@@ -32,7 +32,7 @@ from benchmarks.search_lib.replay import (
     world_of,
 )
 from benchmarks.search_lib.simulator import World, simulate
-from benchmarks.search_lib.truth import Truth, place_of
+from benchmarks.search_lib.truth import Truth, measured, place_of
 from benchmarks.search_lib.worth import Finding, anytime, best_known, bound_of
 from search_spaces import space_of
 from tuning.goals import Constraint
@@ -153,6 +153,23 @@ def test_equal_seeds_give_equal_reports(world: World) -> None:
         return simulate(world, Scripted([SISS_TRIAL], (1.0, 1.0, 1.0)), workers=1, budget=math.inf, seed=seed)
 
     assert reports(3) == reports(3) != reports(4)
+
+
+def test_a_report_is_worth_its_model_luck_of_the_training_included(world: World) -> None:
+    """Two trainings of equal settings are two models; with more draws than are recorded only those would remain."""
+    search = Scripted([NAIVE_TRIAL, NAIVE_TRIAL], (0.0, 0.0, 1.0))
+    first, second = simulate(world, search, workers=1, budget=math.inf, seed=0)
+    assert first.truth != second.truth
+    assert first.truth != world.truth.reports("naive_deletion", {})[-1]
+    spread = Spread.of(world.truth.nearest("naive_deletion", {}).reports[-1])
+    for found in (first, second):
+        assert abs(found.measured["nll"] - found.truth["nll"]) < 5 * spread.nll
+
+
+def test_the_best_known_is_at_least_what_was_recorded(record: Record, truth: Truth, world: World) -> None:
+    recorded = [measured(report) for trial in record.trials for report in trial.reports]
+    best = GrowingFront(world.goals, recorded).hypervolume
+    assert 0.0 < best <= best_known(truth, world.goals)
 
 
 # Noise
@@ -294,69 +311,3 @@ def test_correlations_are_those_of_the_recorded_draws(record: Record) -> None:
     assert found["nll", RUNGS[0], 1.0].with_same == pytest.approx(1.0)
     ours = pd.DataFrame([(np.mean(t.reports[0].bits_per_dim), np.mean(t.reports[-1].bits_per_dim)) for t in whole])
     assert found["nll", RUNGS[0], 1.0].with_last == pytest.approx(ours.rank().corr().iloc[0, 1])
-
-
-# The command
-
-
-def test_the_command_writes_tables_and_a_picture(
-    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record.save(tmp_path / "record.json.gz")
-    command = ["replay", "--record", str(tmp_path / "record.json.gz"), "--seeds", "1", "--only", "random"]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 0
-    found = pd.read_csv(tmp_path / "out" / "needs.csv")
-    assert list(found["search"].unique()) == ["random"]
-    assert set(pd.read_csv(tmp_path / "out" / "curves.csv")["search"]) == {"random"}
-    assert (tmp_path / "out" / "curves.png").stat().st_size > 10_000
-    assert "| random | 90% |" in (tmp_path / "out" / "tables.md").read_text(encoding="utf-8")
-    assert "Rank correlation" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize("content", [None, b"no gzip", b""])
-def test_what_is_no_record_is_refused(
-    content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    path = tmp_path / "record.json.gz"
-    if content is not None:
-        path.write_bytes(content)
-    assert (
-        main(
-            [
-                "replay",
-                "--record",
-                str(path),
-                "--only",
-                "gird",
-                "--seeds",
-                "0",
-                "--constraint",
-                "nll <= 3",
-                "--out",
-                str(tmp_path / "out"),
-            ]
-        )
-        == 2
-    )
-    said = capsys.readouterr().out
-    assert "4 problems" in said
-    assert "'grid'" in said
-    assert "at least 1" in said
-    assert "upper one of fid" in said
-    assert str(path) in said
-    assert not (tmp_path / "out").exists()
-
-
-def test_a_bound_under_which_there_is_nothing_to_find_is_refused(
-    record: Record, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    record.save(tmp_path / "record.json.gz")
-    command = ["replay", "--record", str(tmp_path / "record.json.gz"), "--constraint", "fid <= 0.1x"]
-    assert main([*command, "--out", str(tmp_path / "out")]) == 2
-    assert "loosen the bound" in capsys.readouterr().out
-
-
-def test_a_record_of_too_few_trials_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    made_up_record(len({entry.method for entry in configurations()}) * 2).save(tmp_path / "record.json.gz")
-    assert main(["replay", "--record", str(tmp_path / "record.json.gz"), "--out", str(tmp_path / "out")]) == 2
-    assert "at least 3 trials of 'siss'" in capsys.readouterr().out

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from metrics.sequential import Bound
 from tuning.goals import Constraint
 
 #: What comes with ``<metric>_ratio``, the value as a multiple of the untouched model's on the same draws.
@@ -70,7 +71,7 @@ def violation(report: Mapping[str, Any], constraints: Sequence[Constraint], base
         value, bound = _number(report, constraint.metric), bound_value(constraint, baseline)
         if not (math.isfinite(value) and math.isfinite(bound)):
             return math.inf
-        total += max(0.0, excess(constraint, value, baseline)) / (abs(bound) or 1.0)
+        total += Bound(constraint.metric, constraint.op, bound).violation(value)
     return total
 
 
