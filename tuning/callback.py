@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import Any, ClassVar, Final, Protocol, runtime_checkable
 from weakref import WeakValueDictionary
 
 from ray.tune import Callback
@@ -43,6 +43,7 @@ class View(Protocol):
     def message(self, text: str) -> None: ...
 
 
+@runtime_checkable
 class Stateful(Protocol):
     """What has state that Ray does not carry across a restore, as a scheduler."""
 

@@ -88,7 +88,7 @@ def _searcher(searcher: str, methods: Sequence[str]) -> list[Problem]:
     if searcher != "gp" or len(methods) == 1:
         return []
     rule = "the gp searcher must have one method, since it cannot search over conditional parameters"
-    return [Problem(rule, ", ".join(methods), "choose one with --methods, or the searcher tpe")]
+    return [Problem(rule, ", ".join(methods), "choose one with --methods, or the searcher ehvi")]
 
 
 def _rungs(rungs: Sequence[int]) -> list[Problem]:
@@ -111,9 +111,9 @@ def _ladder(ladder: Sequence[float], rungs: Sequence[int]) -> list[Problem]:
 
 
 def _scheduler(scheduler: str, rungs: Sequence[int]) -> list[Problem]:
-    if scheduler != "pareto_halving" or len(rungs) > 1:
+    if scheduler == "none" or len(rungs) > 1:
         return []
-    rule = "pareto_halving must have two rungs or more, since at the last one trials end by themselves"
+    rule = f"{scheduler} must have two rungs or more, since at the last one trials end by themselves"
     return [Problem(rule, ", ".join(map(str, rungs)), "add earlier rungs, or choose --scheduler none")]
 
 

@@ -58,6 +58,10 @@ class History:
         if trial.state == TrialState.COMPLETE:
             self._score_row(trial.number)[:] = [*(self._signs * trial.values), _violation(trial)]
 
+    def known(self) -> list[FrozenTrial]:
+        """The trials of other studies, as they are numbered here."""
+        return [self._trials[number] for number in range(-self._num_known, 0)]
+
     def shown(self, limit: int | None) -> list[FrozenTrial]:
         """Every running trial, and of the finished ones at most `limit`; None shows them all.
 
@@ -98,11 +102,11 @@ def thinned(values: NDArray[np.float64], violation: NDArray[np.float64], limit: 
     ranks = constrained_ranks(values, violation)
     last = np.partition(ranks, GOOD_TRIALS - 1)[GOOD_TRIALS - 1]
     best, equals, rest = (np.flatnonzero(which) for which in (ranks < last, ranks == last, ranks > last))
-    chosen = np.concatenate([best, _spread(equals, limit // 2)])
-    return np.sort(np.concatenate([chosen, _spread(rest, limit - len(chosen))]))
+    chosen = np.concatenate([best, spread(equals, limit // 2)])
+    return np.sort(np.concatenate([chosen, spread(rest, limit - len(chosen))]))
 
 
-def _spread(positions: Positions, count: int) -> Positions:
+def spread(positions: Positions, count: int) -> Positions:
     """At most `count` of `positions`, the first and the last among them, the others evenly between."""
     if len(positions) <= count:
         return positions

@@ -19,6 +19,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIISampler, RandomSampler
 from optuna.trial import FrozenTrial
 
 from search_spaces import MethodSpace
+from tuning.outlook import Outlook
 
 METHOD: Final = "method"
 
@@ -30,7 +31,7 @@ METHOD_MUTATION: Final = 0.1
 class Dimensions:
     """What is sampled: the methods that have free parameters, and those parameters' distributions by Optuna name."""
 
-    by_method: Mapping[str, Mapping[str, BaseDistribution]]
+    by_method: Mapping[str, Mapping[str, FloatDistribution]]
 
     @classmethod
     def of(cls, spaces: Sequence[MethodSpace], fixed: Mapping[str, float]) -> Dimensions:
@@ -88,6 +89,32 @@ class ConditionalTPE(TPESampler):  # type: ignore[misc]
         choice = super().sample_relative(study, trial, {METHOD: search_space[METHOD]})
         group = self._dimensions.by_method[choice[METHOD]] if choice else {}
         return {**choice, **super().sample_relative(study, trial, dict(group))}
+
+
+class ExpectedImprovement(BaseSampler):  # type: ignore[misc]
+    """What is expected to add most to the constrained front (`tuning.outlook`); before the first report at random."""
+
+    def __init__(self, dimensions: Dimensions, outlook: Outlook, *, seed: int) -> None:
+        self._dimensions, self._outlook, self._seed = dimensions, outlook, seed
+        self._random = RandomSampler(seed=seed)
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Every dimension; a trial then carries those of its own method."""
+        return self._dimensions.union
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The method, where it is asked for, and its parameters. Of a method some of which are given, none."""
+        methods = [name for name, group in self._dimensions.by_method.items() if group.keys() <= search_space.keys()]
+        found = self._outlook.suggest(methods, self._seed) if methods else None
+        return {} if found is None else {METHOD: found[0], **found[1]}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> Any:
+        """At random."""
+        return self._random.sample_independent(study, trial, param_name, param_distribution)
 
 
 class ConditionalNSGAII(NSGAIISampler):  # type: ignore[misc]
@@ -148,24 +175,29 @@ class MateWithinMethod:
         return [parent for parent in parents if names <= parent.params.keys()]
 
 
-def _tpe(dimensions: Dimensions, seed: int, num_trials: int) -> BaseSampler:
+def _ehvi(dimensions: Dimensions, seed: int, num_trials: int, outlook: Outlook) -> BaseSampler:
+    return ExpectedImprovement(dimensions, outlook, seed=seed)
+
+
+def _tpe(dimensions: Dimensions, seed: int, num_trials: int, outlook: Outlook) -> BaseSampler:
     return ConditionalTPE(dimensions, seed=seed)
 
 
-def _nsga2(dimensions: Dimensions, seed: int, num_trials: int) -> BaseSampler:
+def _nsga2(dimensions: Dimensions, seed: int, num_trials: int, outlook: Outlook) -> BaseSampler:
     # A generation has to finish before the next can learn from it: about five generations in the budget.
     return ConditionalNSGAII(dimensions, seed=seed, population_size=min(50, max(4, num_trials // 5)))
 
 
-def _gp(dimensions: Dimensions, seed: int, num_trials: int) -> BaseSampler:
+def _gp(dimensions: Dimensions, seed: int, num_trials: int, outlook: Outlook) -> BaseSampler:
     return GPSampler(seed=seed)
 
 
-def _random(dimensions: Dimensions, seed: int, num_trials: int) -> BaseSampler:
+def _random(dimensions: Dimensions, seed: int, num_trials: int, outlook: Outlook) -> BaseSampler:
     return RandomSampler(seed=seed)
 
 
-SAMPLERS: Final[Mapping[str, Callable[[Dimensions, int, int], BaseSampler]]] = {
+SAMPLERS: Final[Mapping[str, Callable[[Dimensions, int, int, Outlook], BaseSampler]]] = {
+    "ehvi": _ehvi,
     "tpe": _tpe,
     "nsga2": _nsga2,
     "gp": _gp,
@@ -175,6 +207,8 @@ SAMPLERS: Final[Mapping[str, Callable[[Dimensions, int, int], BaseSampler]]] = {
 
 #: Samplers that need every finished trial; NSGA-II looks up its generations. To the others a sample is enough.
 NEED_ALL: Final = frozenset({"nsga2"})
+#: Samplers that look at no trial by themselves.
+NEED_NONE: Final = frozenset({"ehvi", "random"})
 
 
 def check_sampler(name: str, methods: Sequence[str]) -> None:
@@ -188,12 +222,12 @@ def check_sampler(name: str, methods: Sequence[str]) -> None:
     if name == "gp" and len(methods) != 1:
         raise ValueError(
             "the sampler 'gp' works within one method, since it knows no conditional parameters, "
-            f"but got the methods {', '.join(methods)}; name one method, or choose 'tpe'"
+            f"but got the methods {', '.join(methods)}; name one method, or choose 'ehvi'"
         )
 
 
-def make_sampler(name: str, dimensions: Dimensions, *, seed: int, num_trials: int) -> BaseSampler:
+def make_sampler(name: str, dimensions: Dimensions, outlook: Outlook, *, seed: int, num_trials: int) -> BaseSampler:
     """The sampler of that name, with the generator of one suggestion."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return SAMPLERS[name](dimensions, seed, num_trials)
+        return SAMPLERS[name](dimensions, seed, num_trials, outlook)

@@ -110,7 +110,7 @@ class StudyConfig(BaseModel):
         (),
         description="studies whose trials are known from the start and fronts tried first: names or directories",
     )
-    searcher: Literal["tpe", "nsga2", "gp", "random"] = Field("tpe", description="how settings are suggested")
+    searcher: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = Field("ehvi", description="how settings are suggested")
     num_trials: Positive = Field(description="trials of the study")
     time_budget: Duration | None = Field(
         None, description="time after which no trial starts and running ones end at their next report: 8h, 90m, 600s"
@@ -120,7 +120,9 @@ class StudyConfig(BaseModel):
         1, description="runs of a setting near the front, with different training seeds; others are run once"
     )
 
-    scheduler: Literal["none", "pareto_halving"] = Field("none", description="whether trials are stopped at a rung")
+    scheduler: Literal["none", "expected_improvement", "pareto_halving"] = Field(
+        "none", description="whether trials are stopped at a rung, and by what rule"
+    )
     reduction_factor: Annotated[int, Field(ge=2)] = Field(
         3, description="under pareto_halving, one in how many trials goes on at a rung"
     )

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from ray.tune.schedulers import FIFOScheduler
 
 from analysis.table import rows
 from search_spaces import published_settings, space_of
-from tuning.callback import CUT_OFF, StudyCallback, verdict
+from tuning.callback import CUT_OFF, Stateful, StudyCallback, verdict
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.known_trials import known_trials
 from tuning.outcome import TIME_BUDGET
@@ -17,6 +19,7 @@ from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.session import Session
+from tuning.stopping import ExpectedImprovementStopping
 from tuning.timing import TrialClock
 from tuning.tracking import Tracker
 from tuning.transfer import Transfer
@@ -38,7 +41,7 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     config, records = session.config, session.records
     searcher = _searcher(session)
     interrupted = reconcile(searcher, records, session.tracker) if resume else {}
-    scheduler = _scheduler(session)
+    scheduler = _scheduler(session, searcher)
     deadline, cut_off = Deadline(config.time_budget), CutOff()
     until = UntilDeadline(deadline, scheduler)
     slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
@@ -50,7 +53,7 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         tracker=session.tracker,
         view=session.view,
         outcome=lambda name: until.named(name, searcher.outcome(name)),
-        scheduler=scheduler,
+        scheduler=scheduler if isinstance(scheduler, Stateful) else None,
     )
     if config.time_budget is not None and session.workers.pace is not None:
         session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
@@ -96,11 +99,13 @@ def starts(config: StudyConfig, transfers: Sequence[Transfer]) -> list[Mapping[s
     return [*fronts, *published_settings(space_of(method) for method in config.methods)]
 
 
-def _scheduler(session: Session) -> ParetoHalving | None:
-    """What stops trials early, with the rungs that are on disk; Ray keeps none."""
+def _scheduler(session: Session, searcher: ConstrainedOptunaSearch) -> FIFOScheduler | None:
+    """What stops trials early, knowing what was reported before an interruption."""
+    return SCHEDULERS[session.config.scheduler](session, searcher)
+
+
+def _pareto_halving(session: Session, searcher: ConstrainedOptunaSearch) -> FIFOScheduler:
     config = session.config
-    if config.scheduler == "none":
-        return None
     scheduler = ParetoHalving(
         config.objectives,
         config.constraints,
@@ -110,6 +115,14 @@ def _scheduler(session: Session) -> ParetoHalving | None:
     )
     scheduler.rebuild(session.records.reports_frame())
     return scheduler
+
+
+#: Ways to stop trials early, by name.
+SCHEDULERS: Final[Mapping[str, Callable[[Session, ConstrainedOptunaSearch], FIFOScheduler | None]]] = {
+    "none": lambda session, searcher: None,
+    "expected_improvement": lambda session, searcher: ExpectedImprovementStopping(searcher.is_worth_going_on),
+    "pareto_halving": _pareto_halving,
+}
 
 
 def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> dict[str, str]:

@@ -48,15 +48,15 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         enqueue: settings to start from, ``{"method": …, **settings}``; None means the authors' own.
         storage: path of an Optuna journal, or the URL of a database.
         study_name: name of the Optuna study.
-        sampler: ``tpe``, ``nsga2``, ``gp`` (one method only) or ``random``.
+        sampler: ``ehvi``, ``tpe``, ``nsga2``, ``gp`` (one method only) or ``random``.
         seed: seed of the study; sampling and training seeds derive from it.
         num_trials: trials in all, repeats included.
         repeats: how often a setting near the front is run, with other training seeds.
         max_concurrent: trials at a time; None leaves it to Ray.
         last_step: the step at which a trial ends by itself; one that ends before it is marked ``stopped_at_rung``.
         spaces: method → space.
-        known: completed trials of other studies, with this study's parameters, values and constraints; they inform the
-            sampler, and are otherwise no trials of this study.
+        known: completed trials of other studies, with this study's parameters, values and constraints, and ``method``
+            as user attribute; they inform the sampler, and are otherwise no trials of this study.
         max_shown: finished trials that a sampler is shown at most, but for one that needs all; None: every one.
 
     Raises:
@@ -76,7 +76,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         enqueue: Sequence[Mapping[str, Any]] | None = None,
         storage: str | Path,
         study_name: str,
-        sampler: str = "tpe",
+        sampler: str = "ehvi",
         seed: int = 0,
         num_trials: int,
         repeats: int = 1,
@@ -128,7 +128,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     def _trials(self) -> TrialMemory:
         """Read from the storage, and again after unpickling."""
         store = StudyStore(self._storage, self._study_name, self._goals.objectives)
-        return TrialMemory(store, self._goals, self._known)
+        return TrialMemory(store, self._goals, self._known, self._suggester.dimensions)
 
     @property
     def _store(self) -> StudyStore:
@@ -187,7 +187,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     def _start(self, slot: Slot) -> dict[str, Any]:
         self._peeked = []
         trials, number = self._trials, len(self._store.trials())
-        draft = self._suggester.draft(slot, trials.history, trials.view, number)
+        draft = self._suggester.draft(slot, trials, number)
         method = self._suggester.method_of(draft) if slot.method is None else slot.method
         settings = self._spaces[method].suggest(draft, self._calibration, self._fixed)
         seed = trial_seed(self._seed, number, slot.repeat) if slot.seed is None else slot.seed
@@ -223,6 +223,13 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         reason = self._reasons.pop(trial_id, "error") if error else None
         if not self._store.trial(trial_id).state.is_finished():
             self._tell(trial_id, reason)
+
+    def is_worth_going_on(self, trial_id: str, report: Report) -> bool:
+        """Whether a running trial with this new report promises as much as a new one would; see `tuning.outlook`.
+
+        The report is not kept by this: it is told like any other.
+        """
+        return self._trials.is_worth_going_on(trial_id, essence(report, self._goals))
 
     def steps_told(self, trial_id: str) -> set[int]:
         """The steps of the reports that the storage has of a trial. A last one comes only with the trial's end."""

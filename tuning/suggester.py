@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from diffusion.rng import derive_seed
-from tuning.draft import Draft, View
+from tuning.draft import Draft
 from tuning.history import History
-from tuning.samplers import METHOD, NEED_ALL, Dimensions, make_sampler
+from tuning.samplers import METHOD, NEED_ALL, NEED_NONE, Dimensions, make_sampler
+from tuning.trial_memory import TrialMemory
 from tuning.trial_plan import Slot
 
 
@@ -30,21 +31,20 @@ class Suggester:
     num_trials: int
     max_shown: int | None
 
-    def draft(self, slot: Slot, history: History, view: View, number: int) -> Draft:
+    def draft(self, slot: Slot, trials: TrialMemory, number: int) -> Draft:
         """A trial to be, of which the method is chosen; of a parameterless method it has no parameters.
 
         Args:
             slot: what to fill.
-            history: what the sampler may know.
-            view: through which it is shown.
+            trials: what the sampler may know.
             number: the trial's number to be.
         """
         parameterless = slot.method is not None and slot.method not in self.dimensions.methods
         name = "random" if parameterless else self.sampler
         draft = Draft(
-            make_sampler(name, self.dimensions, seed=self._seed_of(slot), num_trials=self.num_trials),
-            view,
-            self._shown(name, history),
+            make_sampler(name, self.dimensions, trials.outlook, seed=self._seed_of(slot), num_trials=self.num_trials),
+            trials.view,
+            self._shown(name, trials.history),
             number=number,
             given=self._given(slot, parameterless),
             open_names=self.dimensions.open_names(slot.method),
@@ -62,7 +62,7 @@ class Suggester:
         return derive_seed(self.seed, "sampler", slot.name) >> 32
 
     def _shown(self, sampler: str, history: History) -> list[Any]:
-        if sampler == "random":
+        if sampler in NEED_NONE:
             return []
         return history.shown(None if sampler in NEED_ALL else self.max_shown)
 

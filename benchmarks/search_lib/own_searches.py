@@ -86,3 +86,22 @@ class OwnLadder(OwnHalving):
     def __init__(self, study: Study, seed: int, directory: Path) -> None:
         super().__init__(study, seed, directory)
         self.fractions = ladder(len(study.rungs))
+
+
+class OwnOutlook(OwnSearch):
+    def goes_on(self, name, report):
+        return self._searcher.is_worth_going_on(name, report) and super().goes_on(name, report)
+
+
+class OwnOutlookLadder(OwnOutlook):
+    sequential = True
+
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
+        self.fractions = ladder(len(study.rungs))
+
+
+class OwnOutlookLadder8(OwnOutlookLadder):
+    def __init__(self, study: Study, seed: int, directory: Path) -> None:
+        super().__init__(study, seed, directory)
+        self.fractions = (0.125, 0.25, 1.0)

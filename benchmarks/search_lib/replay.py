@@ -38,6 +38,9 @@ SEARCHES: Final[Registry[type[Search]]] = Registry(
         "moasha": "benchmarks.search_lib.moasha_search:StockMOASHA",
         "ours": "benchmarks.search_lib.own_searches:OwnSearch",
         "ours_halving": "benchmarks.search_lib.own_searches:OwnHalving",
+        "o": "benchmarks.search_lib.own_searches:OwnOutlook",
+        "ol": "benchmarks.search_lib.own_searches:OwnOutlookLadder",
+        "ol8": "benchmarks.search_lib.own_searches:OwnOutlookLadder8",
         "ours_ladder": "benchmarks.search_lib.own_searches:OwnLadder",
     },
 )

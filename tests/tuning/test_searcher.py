@@ -117,7 +117,7 @@ class TestFix:
 
 
 class TestSamplers:
-    @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp", "random"])
+    @pytest.mark.parametrize("sampler", ["ehvi", "tpe", "nsga2", "gp", "random"])
     def test_suggestions_are_reproducible_and_survive_a_resume(self, tmp_path: Path, sampler: str) -> None:
         methods = ("siss",) if sampler == "gp" else METHODS
         changes: dict[str, Any] = {"sampler": sampler, "methods": methods, "num_trials": 13 if sampler == "gp" else 18}
@@ -165,13 +165,14 @@ def known_trials(count: int = 30) -> list[FrozenTrial]:
                 "method": CategoricalDistribution(SAMPLED),
                 "erasediff.eta": FloatDistribution(1e-4, 1e-1, log=True),
             },
+            user_attrs={"method": "erasediff"},
         )
         for eta in settings
     ]
 
 
 class TestManyTrials:
-    @pytest.mark.parametrize("sampler", ["tpe", "nsga2", "gp"])
+    @pytest.mark.parametrize("sampler", ["ehvi", "tpe", "nsga2", "gp"])
     def test_known_trials_inform_the_sampler_from_the_first_suggestion_on(self, tmp_path: Path, sampler: str) -> None:
         count = 5 if sampler == "gp" else 12
         changes: dict[str, Any] = {"sampler": sampler, "methods": ("erasediff",), "num_trials": count, "enqueue": []}
@@ -186,7 +187,7 @@ class TestManyTrials:
             share, random_share = (np.mean([1e-3 < eta < 2e-2 for eta in made]) for made in (etas, alone))
             assert random_share < 0.6 <= share
 
-    @pytest.mark.parametrize("sampler", ["tpe", "nsga2"])
+    @pytest.mark.parametrize("sampler", ["ehvi", "tpe", "nsga2"])
     def test_known_trials_are_no_trials_of_the_study(self, tmp_path: Path, sampler: str) -> None:
         changes: dict[str, Any] = {"sampler": sampler, "num_trials": 24, "known": known_trials()}
         search = make_search(tmp_path / "parts", **changes)
@@ -203,11 +204,11 @@ class TestManyTrials:
         assert not (tmp_path / "optuna.log").exists()
 
     def test_a_thinned_history_survives_a_resume(self, tmp_path: Path) -> None:
-        changes: dict[str, Any] = {"num_trials": 90, "max_shown": 60}
+        changes: dict[str, Any] = {"sampler": "tpe", "num_trials": 90, "max_shown": 60}
         uninterrupted = run_all(make_search(tmp_path / "whole", **changes))
         before = run_all(make_search(tmp_path / "parts", **changes), at_most=75)
         assert before + run_all(make_search(tmp_path / "parts", **changes)) == uninterrupted
-        unthinned = run_all(make_search(tmp_path / "all", num_trials=90, max_shown=None))
+        unthinned = run_all(make_search(tmp_path / "all", sampler="tpe", num_trials=90, max_shown=None))
         assert unthinned[:60] == uninterrupted[:60]
         assert unthinned != uninterrupted
 
@@ -238,7 +239,7 @@ class TestRefusals:
             ({"objectives": (Objective("sscd", "minimise"),)}, "must be 'minimize' or 'maximize'"),  # type: ignore[arg-type]
             ({"objectives": ()}, "one or more different metrics"),
             ({"objectives": (Objective("sscd", "minimize"),) * 2}, "one or more different metrics"),
-            ({"sampler": "grid"}, "sampler must be one of tpe, nsga2, gp, random"),
+            ({"sampler": "grid"}, "sampler must be one of ehvi, tpe, nsga2, gp, random"),
             ({"sampler": "gp"}, "works within one method"),
             ({"fix": {"lamda": 0.5}}, "a fixed name must be one of"),
             ({"enqueue": [{"method": "retraining"}]}, "method of an enqueued setting"),
