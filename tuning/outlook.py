@@ -28,6 +28,8 @@ from tuning.training import Training, value_at
 
 #: Points that stand for the hypervolume.
 NUM_POINTS: Final = 512
+#: Hypervolume below which an expectation says no more than that there is none.
+LEAST_WORTH: Final = 1e-9
 #: Rounds in which the best setting is looked for more closely, how far about it, and how many are tried in each.
 ROUNDS: Final = (0.1, 0.03)
 NUM_NEAR: Final = 32
@@ -62,7 +64,7 @@ class Outlook:
     def suggest(self, methods: Iterable[str], seed: int) -> tuple[str, dict[str, float]] | None:
         """The setting of which most is expected, among those of `methods`: the method and its free parameters.
 
-        Before anything was reported all settings are alike, and there is none.
+        None before anything was reported, and where nothing more is to be had: then all settings are alike.
         """
         if not self._steps:
             return None
@@ -70,6 +72,8 @@ class Outlook:
         best = {method: self._method(method).best(left) for method in methods}
         method = max(best, key=lambda name: best[name][0])
         worth, place = best[method]
+        if worth < LEAST_WORTH:
+            return None
         for width in ROUNDS:
             near = np.clip(place + width * rng.standard_normal((NUM_NEAR, len(place))), 0.0, 1.0)
             worths = self._method(method).worths(near, left)
@@ -104,7 +108,7 @@ class Outlook:
 
     @property
     def _rungs(self) -> list[float]:
-        """The steps at which models are measured, rising; one that stands for all where only other studies' are known."""
+        """The steps at which models are measured, rising; one for all where only other studies' are known."""
         return sorted(filter(math.isfinite, self._steps)) or [1.0]
 
     def _method(self, name: str) -> MethodOutlook:

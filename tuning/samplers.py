@@ -92,7 +92,10 @@ class ConditionalTPE(TPESampler):  # type: ignore[misc]
 
 
 class ExpectedImprovement(BaseSampler):  # type: ignore[misc]
-    """What is expected to add most to the constrained front (`tuning.outlook`); before the first report at random."""
+    """What is expected to add most to the constrained front (`tuning.outlook`).
+
+    At random where nothing is expected, as before the first report.
+    """
 
     def __init__(self, dimensions: Dimensions, outlook: Outlook, *, seed: int) -> None:
         self._dimensions, self._outlook, self._seed = dimensions, outlook, seed

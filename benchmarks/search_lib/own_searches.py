@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from ray.tune.schedulers import TrialScheduler
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
 from benchmarks.search_lib.protocol import Proposal, Report, Search, Study, ladder
 from search_spaces import space_of
 from tuning.scheduler import ParetoHalving
 from tuning.searcher import ConstrainedOptunaSearch
+from tuning.stopping import ExpectedImprovementStopping
 
 #: Arguments of the searcher besides those of a study's goals: the one place for what is to be compared.
 SEARCHER: Final[Mapping[str, Any]] = {}
@@ -23,6 +25,8 @@ MANY: Final = 10_000
 
 class OwnSearch(Search):
     """ConstrainedOptunaSearch from the authors' settings, a full evaluation at every rung, no scheduler."""
+
+    sampler = "ehvi"
 
     def __init__(self, study: Study, seed: int, directory: Path) -> None:
         super().__init__(study, seed, directory)
@@ -38,6 +42,7 @@ class OwnSearch(Search):
             seed=seed,
             num_trials=MANY,
             last_step=study.rungs[-1],
+            sampler=self.sampler,
             **SEARCHER,
         )
 
@@ -63,14 +68,22 @@ class OwnSearch(Search):
         self._searcher.on_trial_complete(name, report, error=report is None)
 
 
-class OwnHalving(OwnSearch):
-    """The same under ParetoHalving with its defaults."""
+class OwnTPE(OwnSearch):
+    """The same with Optuna's TPE as the sampler."""
+
+    sampler = "tpe"
+
+
+class Scheduled(OwnSearch):
+    """OwnSearch under a scheduler."""
 
     def __init__(self, study: Study, seed: int, directory: Path) -> None:
         super().__init__(study, seed, directory)
-        self._scheduler = ParetoHalving(
-            study.goals.objectives, study.goals.constraints, rungs=study.rungs, baseline=study.goals.baseline
-        )
+        self._scheduler = self.scheduler(study)
+
+    @abstractmethod
+    def scheduler(self, study: Study) -> FIFOScheduler:
+        """What stops trials."""
 
     def goes_on(self, name: str, report: Report) -> bool:
         """As the scheduler says; Ray tells a searcher a trial's last report with its end."""
@@ -78,7 +91,7 @@ class OwnHalving(OwnSearch):
         return answer == TrialScheduler.CONTINUE and super().goes_on(name, report)
 
 
-class OwnLadder(OwnHalving):
+class Laddered(Scheduled):
     """The same with fewer draws at lower rungs, and no more images than decide the constraint."""
 
     sequential = True
@@ -88,20 +101,26 @@ class OwnLadder(OwnHalving):
         self.fractions = ladder(len(study.rungs))
 
 
-class OwnOutlook(OwnSearch):
-    def goes_on(self, name, report):
-        return self._searcher.is_worth_going_on(name, report) and super().goes_on(name, report)
+class OwnHalving(Scheduled):
+    """Under ParetoHalving with its defaults."""
+
+    def scheduler(self, study: Study) -> FIFOScheduler:
+        """By the study's goals."""
+        goals = study.goals
+        return ParetoHalving(goals.objectives, goals.constraints, rungs=study.rungs, baseline=goals.baseline)
 
 
-class OwnOutlookLadder(OwnOutlook):
-    sequential = True
-
-    def __init__(self, study: Study, seed: int, directory: Path) -> None:
-        super().__init__(study, seed, directory)
-        self.fractions = ladder(len(study.rungs))
+class OwnHalvingLadder(OwnHalving, Laddered):
+    """The same, laddered."""
 
 
-class OwnOutlookLadder8(OwnOutlookLadder):
-    def __init__(self, study: Study, seed: int, directory: Path) -> None:
-        super().__init__(study, seed, directory)
-        self.fractions = (0.125, 0.25, 1.0)
+class OwnStopping(Scheduled):
+    """Under ExpectedImprovementStopping."""
+
+    def scheduler(self, study: Study) -> FIFOScheduler:
+        """By what the searcher expects."""
+        return ExpectedImprovementStopping(self._searcher.is_worth_going_on)
+
+
+class OwnLadder(OwnStopping, Laddered):
+    """The same, laddered."""

@@ -37,10 +37,10 @@ SEARCHES: Final[Registry[type[Search]]] = Registry(
         "optuna_asha": "benchmarks.search_lib.stock_searches:StockOptunaASHA",
         "moasha": "benchmarks.search_lib.moasha_search:StockMOASHA",
         "ours": "benchmarks.search_lib.own_searches:OwnSearch",
+        "ours_tpe": "benchmarks.search_lib.own_searches:OwnTPE",
         "ours_halving": "benchmarks.search_lib.own_searches:OwnHalving",
-        "o": "benchmarks.search_lib.own_searches:OwnOutlook",
-        "ol": "benchmarks.search_lib.own_searches:OwnOutlookLadder",
-        "ol8": "benchmarks.search_lib.own_searches:OwnOutlookLadder8",
+        "ours_halving_ladder": "benchmarks.search_lib.own_searches:OwnHalvingLadder",
+        "ours_stopping": "benchmarks.search_lib.own_searches:OwnStopping",
         "ours_ladder": "benchmarks.search_lib.own_searches:OwnLadder",
     },
 )

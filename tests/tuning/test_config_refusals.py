@@ -69,7 +69,12 @@ class TestBadInput:
             (["--bound-confidence", "1"], "bound_confidence", "1", "confidence to decide"),
             (["--max-violation", "0"], "max_violation", "0", "violation"),
             (["--rungs", "0"], "rungs (0): input should be greater than or equal to 1", "0", "rising"),
-            (["--scheduler", "asha"], "'none', 'expected_improvement' or 'pareto_halving'", "asha", "whether trials are stopped"),
+            (
+                ["--scheduler", "asha"],
+                "'none', 'expected_improvement' or 'pareto_halving'",
+                "asha",
+                "whether trials are stopped",
+            ),
             (["--reduction-factor", "1"], "greater than or equal to 2", "1", "one in how many"),
             (["--scheduler", "pareto_halving", "--rungs", "50"], "two rungs or more", "50", "add earlier rungs"),
             (["--injection-timestep", "4"], "at most injection_timestep", "8 and 4", "lower num_denoising_steps"),
