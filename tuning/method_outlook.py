@@ -20,6 +20,8 @@ FITTED_TRAININGS: Final = 40
 RUNNING_TRAININGS: Final = 128
 #: Scales are fitted anew when so many times as many trainings have ended.
 GROWTH: Final = 1.25
+#: No model is taken to reach a point for more certain than one less this.
+CERTAIN: Final = 1e-9
 #: The number of a training that is none of a study's.
 NEW: Final = np.iinfo(np.int64).min
 #: Settings, evenly spread, among which the best is looked for.
@@ -51,7 +53,7 @@ class MethodOutlook:
     def _forget(self) -> None:
         """Nothing that was worked out holds any more."""
         self._belief: Belief | None = None
-        self._reached: dict[int, Array] = {}
+        self._missed: dict[int, Array] = {}  # logarithms
         self._candidates: Array | None = None
         self._chosen: list[int] | None = None
 
@@ -65,7 +67,7 @@ class MethodOutlook:
             self._running.discard(number)
         elif not training.ended:
             self._running.add(number)
-        self._reached.pop(number, None)
+        self._missed.pop(number, None)
         is_measured = training.steps != (before.steps if before else ())
         if is_measured or (ends and _milestone(len(self._ended)) != self._fitted_to):
             self._forget()
@@ -99,35 +101,39 @@ class MethodOutlook:
         """(p,) how likely a running training reaches each point by what is behind it, and by what is before it."""
         training = self._trainings[number]
         coming = [step for step in self._rungs if step > training.steps[-1]]
-        return self._reach(training, training.steps), self._reach(training, coming)
+        behind, before = self._reach([training, training], [training.steps, coming])
+        return behind, before
 
     def log_left(self, but: int | None) -> Array:
         """(p,) logarithm of how likely no training of this method reaches a point, one of them left out."""
-        total = np.zeros(len(self._points))
-        for number in self._shown():
-            if number != but and self._trainings[number].ended:
-                total += self._log_missed(number)
+        ended = [number for number in self._shown() if number != but and self._trainings[number].ended]
         running = [number for number in sorted(self._running) if number != but]
         chosen = [running[position] for position in spread(np.arange(len(running)), RUNNING_TRAININGS)]
-        if chosen:
-            total += len(running) / len(chosen) * sum(self._log_missed(number) for number in chosen)
+        self._work_out([*ended, *chosen])
+        total = np.zeros(len(self._points))
+        for number in ended:
+            total += self._missed[number]
+        weight = len(running) / max(1, len(chosen))
+        for number in chosen:
+            total += weight * self._missed[number]
         return total
 
-    def _log_missed(self, number: int) -> Array:
-        """(p,) of one training: an ended one at the steps that it got to, a running one at all."""
-        if number not in self._reached:
-            training = self._trainings[number]
-            steps = training.steps if training.ended else self._rungs
-            self._reached[number] = np.log1p(-np.minimum(self._reach(training, steps), 1.0 - 1e-9))
-        return self._reached[number]
+    def _work_out(self, numbers: Sequence[int]) -> None:
+        """How likely trainings miss each point: an ended one at the steps that it got to, a running one at all."""
+        missing = [self._trainings[number] for number in numbers if number not in self._missed]
+        spans = [training.steps if training.ended else self._rungs for training in missing]
+        logs = np.log1p(-np.minimum(self._reach(missing, spans), 1.0 - CERTAIN))
+        self._missed.update(zip((training.number for training in missing), logs, strict=True))
 
-    def _reach(self, training: Training, steps: Sequence[float]) -> Array:
-        """(p,) by the best of its models at `steps`, which rise and fall together."""
-        if not steps:
-            return np.zeros(len(self._points))
-        places = np.tile(np.array(training.place), (len(steps), 1)).reshape(len(steps), self._dimensions)
-        inputs = Inputs(places, self._octaves(steps), np.full(len(steps), training.number))
-        found: Array = self._believed().reach(inputs, self._points).max(axis=0)
+    def _reach(self, trainings: Sequence[Training], spans: Sequence[Sequence[float]]) -> Array:
+        """(n, p) by the best of each training's models at its steps in `spans`, which rise and fall together."""
+        found = np.zeros((len(trainings), len(self._points)))
+        able = [position for position, steps in enumerate(spans) if len(steps) > 0]
+        if able:
+            rows = [(trainings[position], step) for position in able for step in spans[position]]
+            inputs = self._inputs(rows)
+            starts = np.cumsum([0, *(len(spans[position]) for position in able[:-1])])
+            found[able] = np.maximum.reduceat(self._believed().reach(inputs, self._points), starts, axis=0)
         return found
 
     def _reach_of(self, places: Array) -> Array:
@@ -171,10 +177,14 @@ class MethodOutlook:
     def _seen(self, numbers: Sequence[int]) -> Seen:
         trainings = [self._trainings[number] for number in numbers]
         rows = [(training, step) for training in trainings for step in training.steps]
+        inputs = self._inputs(rows)
+        return Seen(inputs, *(_table(trainings, name, len(rows), width) for name, width in self._widths()))
+
+    def _inputs(self, rows: Sequence[tuple[Training, float]]) -> Inputs:
+        """Of models of trainings, each at a step."""
         places = np.array([training.place for training, _ in rows]).reshape(len(rows), self._dimensions)
         octaves = self._octaves([step for _, step in rows])
-        inputs = Inputs(places, octaves, np.array([training.number for training, _ in rows], dtype=np.int64))
-        return Seen(inputs, *(_table(trainings, name, len(rows), width) for name, width in self._widths()))
+        return Inputs(places, octaves, np.array([training.number for training, _ in rows], dtype=np.int64))
 
     def _widths(self) -> tuple[tuple[str, int], tuple[str, int]]:
         return ("gains", self._points.shape[1]), ("excesses", len(self._untouched))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -65,7 +66,7 @@ class Training:
             return self
         return self._with(step, _gains(goals.values(report), goals), tuple(goals.constraint_values(report).values()))
 
-    @property
+    @cached_property
     def standing(self) -> tuple[Row, float]:
         """By what it is ranked among others: minimised gains and violation of its last model."""
         return tuple(-gain for gain in self.gains[-1]), sum(max(0.0, excess) for excess in self.excesses[-1])
