@@ -1,8 +1,8 @@
-"""Halving through real Ray Tune runs that train nothing: what becomes of stopped trials, also across a kill."""
+"""Stopping trials through real Ray Tune runs that train nothing: what becomes of them, also across a kill."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ import pytest
 import ray
 from optuna.trial import TrialState
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from searches import BASELINE, DEFAULTS, make_search
 
-from tuning.callback import StudyCallback
+from tuning.callback import Stateful, StudyCallback
 from tuning.files import StudyFiles
 from tuning.outcome import Goals
 from tuning.records import Records, read_table
@@ -20,6 +21,7 @@ from tuning.scheduler import ParetoHalving
 from tuning.search import reconcile
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
+from tuning.stopping import ExpectedImprovementStopping
 
 pytestmark = pytest.mark.slow
 
@@ -101,7 +103,22 @@ def make_records(root: Path) -> Records:
     return Records(StudyFiles(root), parameters=["lambd"], metrics=["sscd", "nll", "fid"], **settings)
 
 
-def run(root: Path, *more: tune.Callback, resume: bool = False) -> tuple[ConstrainedOptunaSearch, Screen]:
+Scheduler = Callable[[ConstrainedOptunaSearch, Records], FIFOScheduler]
+
+
+def halving(search: ConstrainedOptunaSearch, records: Records) -> ParetoHalving:
+    scheduler = ParetoHalving(GOALS.objectives, GOALS.constraints, rungs=RUNGS, baseline=GOALS.baseline)
+    scheduler.rebuild(records.reports_frame())
+    return scheduler
+
+
+def expected_improvement(search: ConstrainedOptunaSearch, records: Records) -> ExpectedImprovementStopping:
+    return ExpectedImprovementStopping(search.is_worth_going_on)
+
+
+def run(
+    root: Path, *more: tune.Callback, resume: bool = False, make_scheduler: Scheduler = halving
+) -> tuple[ConstrainedOptunaSearch, Screen]:
     """One start of a study, as the trials stage makes it."""
     search, records, screen = (
         make_search(root, num_trials=NUM_TRIALS, last_step=RUNGS[-1]),
@@ -109,10 +126,10 @@ def run(root: Path, *more: tune.Callback, resume: bool = False) -> tuple[Constra
         Screen(),
     )
     again = reconcile(search, records) if resume else {}
-    scheduler = ParetoHalving(GOALS.objectives, GOALS.constraints, rungs=RUNGS, baseline=GOALS.baseline)
-    scheduler.rebuild(records.reports_frame())
+    scheduler = make_scheduler(search, records)
+    state = scheduler if isinstance(scheduler, Stateful) else None
     callback = StudyCallback(
-        records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome, scheduler=scheduler
+        records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome, scheduler=state
     )
     tuner = tune.Tuner(
         make_trainable(),
@@ -177,10 +194,28 @@ def test_a_killed_study_ends_as_if_it_had_not_been(
         run(tmp_path, StopAt(name, times))
     assert make_search(tmp_path).running_trials() == [name]
     search, _ = run(tmp_path, resume=True)
-    assert (tmp_path / "reports.csv").read_bytes() == (finished[0] / "reports.csv").read_bytes()
+    assert_equal(tmp_path, search, finished[0], finished[1])
+
+
+def assert_equal(
+    root: Path, search: ConstrainedOptunaSearch, whole: Path, uninterrupted: ConstrainedOptunaSearch
+) -> None:
+    assert (root / "reports.csv").read_bytes() == (whole / "reports.csv").read_bytes()
     columns = ["trial_id", "state", "reason", "method", "seed"]
-    again, whole = (read_table(root / "trials.csv")[columns] for root in (tmp_path, finished[0]))
-    assert again.equals(whole)
-    for trial, uninterrupted in zip(search.study.get_trials(), finished[1].study.get_trials(), strict=True):
-        assert trial.values == uninterrupted.values
-        assert trial.user_attrs == uninterrupted.user_attrs
+    assert read_table(root / "trials.csv")[columns].equals(read_table(whole / "trials.csv")[columns])
+    for trial, other in zip(search.study.get_trials(), uninterrupted.study.get_trials(), strict=True):
+        assert trial.values == other.values
+        assert trial.user_attrs == other.user_attrs
+
+
+def test_by_expected_improvement_the_same_holds(tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    uninterrupted, _ = run(whole, make_scheduler=expected_improvement)
+    told = {f"{trial.number:05d}": trial.user_attrs.get("stopped_at_rung") for trial in uninterrupted.study.trials}
+    name = next(name for name, rung in told.items() if rung is not None)
+    assert len(read_table(whole / "reports.csv").query(f"trial_id == '{name}'")) == told[name] + 1
+    assert told["00002"] is None, "the best of all, within the bound"
+    with pytest.raises(Interrupted):
+        run(killed, StopAt(name, told[name] + 1), make_scheduler=expected_improvement)
+    search, _ = run(killed, resume=True, make_scheduler=expected_improvement)
+    assert_equal(killed, search, whole, uninterrupted)
