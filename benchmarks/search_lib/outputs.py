@@ -73,15 +73,18 @@ def draw(result: Replay) -> Figure:
     """Median and quartiles of the share reached against rows, one colour for each search."""
     figure = Figure(figsize=(9, 5.5), layout="constrained")
     axes, rows = figure.subplots(), _rows(result)
-    colours = [f"C{number}" for number in range(10)]
-    for (name, curves), colour in zip(result.curves.items(), colours, strict=False):
+    highest = 1.0
+    for number, (name, curves) in enumerate(result.curves.items()):
         low, middle, high = band(curves, rows)
-        colour = "black" if name == SUBJECT else colour
-        axes.step(rows, middle, where="post", color=colour, label=name, linewidth=2.5 if name == SUBJECT else 1.5)
-        axes.fill_between(rows, low, high, step="post", color=colour, alpha=0.1, linewidth=0)
+        colour = "black" if name == SUBJECT else f"C{number % 10}"
+        width, dashes = (2.5, "-") if name == SUBJECT else (1.5, "-" if number < 10 else "--")
+        axes.step(rows, middle, where="post", color=colour, label=name, linewidth=width, linestyle=dashes)
+        axes.fill_between(rows, low, high, step="post", color=colour, alpha=0.06, linewidth=0)
+        highest = max(highest, float(middle.max()))
     for level in LEVELS:
         axes.axhline(level, color="0.6", linewidth=0.8, linestyle=":")
-    axes.set(xscale="log", xlim=(rows[0], rows[-1]), ylim=(0, 1.02), xlabel="network rows, training and measuring")
+    axes.set(xscale="log", xlim=(rows[0], rows[-1]), ylim=(0, 1.02 * highest))
+    axes.set_xlabel("network rows, training and measuring")
     axes.set_ylabel("share of the best known hypervolume")
     axes.set_title(f"Median and quartiles of {result.num_seeds} seeds, {_workers(result)}", loc="left")
     axes.legend(loc="upper left", frameon=False)
