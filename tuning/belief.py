@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr
 
-from tuning.surrogate import Array, Inputs, Process, Scales, fit_scales
+from tuning.surrogate import Array, Inputs, Pairs, Process, Scales, fit_scales
 
 #: Where the straight part ends: half of the way to the ideal, a tenth of the bound.
 GAIN_KNEE: Final = 0.5
@@ -66,7 +66,7 @@ class Belief:
     def __init__(self, seen: Seen, scales: Sequence[Scales], untouched: Array) -> None:
         processes = [Process(seen.inputs, t, s) for t, s in zip(seen.targets(untouched), scales, strict=True)]
         self._gains, self._excesses = processes[: seen.gains.shape[1]], processes[seen.gains.shape[1] :]
-        self._bounds = -bent_excesses(untouched)
+        self._inputs, self._bounds = seen.inputs, -bent_excesses(untouched)
 
     @staticmethod
     def fit(seen: Seen, untouched: Array) -> list[Scales]:
@@ -87,11 +87,11 @@ class Belief:
         Returns:
             (n, p) in [0, 1].
         """
-        found = np.ones((len(inputs), 1))
+        found, pairs = np.ones((len(inputs), 1)), Pairs(inputs, self._inputs)
         for process, bound in zip(self._excesses, self._bounds, strict=True):
-            mean, deviation = process.predict(inputs)
+            mean, deviation = process.predict_pairs(pairs)
             found = found * ndtr((bound - mean) / deviation)[:, None]
         for process, points_of in zip(self._gains, points.T, strict=True):
-            mean, deviation = process.predict(inputs)
+            mean, deviation = process.predict_pairs(pairs)
             found = found * ndtr((mean[:, None] - points_of) / deviation[:, None])
         return np.broadcast_to(found, (len(inputs), len(points)))

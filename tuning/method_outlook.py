@@ -17,7 +17,7 @@ from tuning.training import Training
 SHOWN_TRAININGS: Final = 64
 FITTED_TRAININGS: Final = 40
 #: Running trainings that are reckoned one by one; of more, so many stand for all.
-RUNNING_TRAININGS: Final = 128
+RUNNING_TRAININGS: Final = 64
 #: Scales are fitted anew when so many times as many trainings have ended.
 GROWTH: Final = 1.25
 #: No model is taken to reach a point for more certain than one less this.

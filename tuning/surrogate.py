@@ -20,7 +20,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize
 
 Array = NDArray[np.float64]
@@ -92,18 +92,22 @@ class Process:
 
     def __init__(self, inputs: Inputs, values: Array, scales: Scales) -> None:
         self._inputs, self._scales = inputs, scales
-        covariance = _Terms(inputs, inputs).covariance(scales)
+        covariance = Pairs(inputs, inputs).covariance(scales)
         covariance[np.diag_indices(len(inputs))] += scales.error**2 + JITTER
         self._factor = cho_factor(covariance, lower=True, check_finite=False) if len(inputs) else None
         self._weights = cho_solve(self._factor, values) if self._factor else values
 
     def predict(self, inputs: Inputs) -> tuple[Array, Array]:
         """(n,) means and standard deviations of the models at `inputs`, the luck of their trainings included."""
+        return self.predict_pairs(Pairs(inputs, self._inputs))
+
+    def predict_pairs(self, pairs: Pairs) -> tuple[Array, Array]:
+        """The same of pairs of inputs and those seen, which processes that saw the same inputs can share."""
         prior = self._scales.signal**2 + TREND**2 + self._scales.luck**2
+        cross = pairs.covariance(self._scales)
         if self._factor is None:
-            return np.zeros(len(inputs)), np.full(len(inputs), prior**0.5)
-        cross = _Terms(inputs, self._inputs).covariance(self._scales)
-        explained = (cross * cho_solve(self._factor, cross.T, check_finite=False).T).sum(axis=1)
+            return np.zeros(len(cross)), np.full(len(cross), prior**0.5)
+        explained = (solve_triangular(self._factor[0], cross.T, lower=True, check_finite=False) ** 2).sum(axis=0)
         return cross @ self._weights, np.sqrt(np.maximum(prior - explained, JITTER))
 
 
@@ -112,19 +116,19 @@ def fit_scales(inputs: Inputs, values: Array, *, max_iterations: int = 40) -> Sc
     medians, widths = _priors(inputs.places.shape[1])
     if not len(inputs):
         return Scales.from_logs(medians)
-    terms, identity = _Terms(inputs, inputs), np.eye(len(values))
+    pairs, identity = Pairs(inputs, inputs), np.eye(len(values))
 
     def loss(logs: Array) -> tuple[float, Array]:
         """Negative log posterior, and its gradient."""
         scales = Scales.from_logs(logs)
-        covariance = terms.covariance(scales) + (scales.error**2 + JITTER) * identity
+        covariance = pairs.covariance(scales) + (scales.error**2 + JITTER) * identity
         factor = cho_factor(covariance, lower=True, check_finite=False)
         inverse = cho_solve(factor, identity, check_finite=False)
         weights = inverse @ values
         inner = inverse - np.outer(weights, weights)
         away = (logs - medians) / widths
         value = 0.5 * (values @ weights) + np.log(np.diag(factor[0])).sum() + 0.5 * (away @ away)
-        slopes = np.array([0.5 * np.vdot(inner, slope) for slope in terms.slopes(scales)])
+        slopes = np.array([0.5 * np.vdot(inner, slope) for slope in pairs.slopes(scales)])
         return float(value), slopes + away / widths
 
     bounds = [(middle - 4 * width, middle + 4 * width) for middle, width in zip(medians, widths, strict=True)]
@@ -138,38 +142,55 @@ def _priors(dimensions: int) -> tuple[Array, Array]:
     return np.log(table[:, 0]), table[:, 1]
 
 
-class _Terms:
-    """The covariances between two sets of inputs, and how they change with the logarithms of the scales."""
+class Pairs:
+    """Two sets of inputs: the covariances of their models, and how these change with the logarithms of the scales."""
 
     def __init__(self, left: Inputs, right: Inputs) -> None:
         self._axes = [_squares(left.places[:, j], right.places[:, j]) for j in range(left.places.shape[1])]
-        self._steps = _squares(left.steps, right.steps)
+        # Steps are few: what hangs on them is worked out once for each pair of different ones.
+        steps, positions = np.unique(np.concatenate([left.steps, right.steps]), return_inverse=True)
+        self._octaves, self._rows, self._columns = (
+            _squares(steps, steps),
+            positions[: len(left)],
+            positions[len(left) :],
+        )
         same = left.trainings[:, None] == right.trainings[None, :]
-        self._trend = TREND**2 * _matern(self._steps / TREND_LENGTH**2)
-        self._luck = same * _matern(self._steps / LUCK_LENGTH**2)
+        self._trend = self._of_steps(TREND**2 * _matern(self._octaves / TREND_LENGTH**2))
+        self._luck = same * self._of_steps(_matern(self._octaves / LUCK_LENGTH**2))
 
     def covariance(self, scales: Scales) -> Array:
-        """(n, m), between models: without the error of measuring."""
-        worth = _matern(sum(self._scaled(scales), np.zeros_like(self._steps)))
-        worth *= scales.signal**2 * _matern(self._steps / scales.step_length**2)
-        found: Array = worth + self._trend + scales.luck**2 * self._luck
-        return found
+        """(n, m), without the error of measuring."""
+        worth = _matern(self._apart(scales))
+        worth *= self._of_steps(scales.signal**2 * _matern(self._octaves / scales.step_length**2))
+        worth += self._trend
+        worth += scales.luck**2 * self._luck
+        return worth
 
     def slopes(self, scales: Scales) -> list[Array]:
         """(n, n) derivatives of the covariance and the error's variance, in the order in which scales are fitted."""
-        axes, along = self._scaled(scales), self._steps / scales.step_length**2
-        apart = sum(axes, np.zeros_like(self._steps))
-        places, steps, variance = _matern(apart), _matern(along), scales.signal**2
+        along, apart, variance = self._octaves / scales.step_length**2, self._apart(scales), scales.signal**2
+        places, steps = _matern(apart), self._of_steps(_matern(along))
         return [
             2.0 * variance * places * steps,
-            *(variance * _slope(apart) * steps * axis for axis in axes),
-            variance * places * _slope(along) * along,
+            *(
+                variance * _slope(apart) * steps * axis / length**2
+                for axis, length in zip(self._axes, scales.lengths, strict=True)
+            ),
+            variance * places * self._of_steps(_slope(along) * along),
             2.0 * scales.luck**2 * self._luck,
-            2.0 * scales.error**2 * np.eye(len(self._steps)),
+            2.0 * scales.error**2 * np.eye(len(self._rows)),
         ]
 
-    def _scaled(self, scales: Scales) -> list[Array]:
-        return [axis / length**2 for axis, length in zip(self._axes, scales.lengths, strict=True)]
+    def _apart(self, scales: Scales) -> Array:
+        """(n, m) squared distances in lengths."""
+        found = np.zeros((len(self._rows), len(self._columns)))
+        for axis, length in zip(self._axes, scales.lengths, strict=True):
+            found += axis / length**2
+        return found
+
+    def _of_steps(self, table: Array) -> Array:
+        """(n, m) of a table by different steps."""
+        return table[self._rows[:, None], self._columns]
 
 
 def _squares(left: Array, right: Array) -> Array:

@@ -14,10 +14,10 @@ from tuning.surrogate import (
     TREND_LENGTH,
     Array,
     Inputs,
+    Pairs,
     Process,
     Scales,
     _priors,
-    _Terms,
     fit_scales,
 )
 
@@ -79,13 +79,13 @@ def test_before_anything_was_seen_a_model_is_like_the_untouched_one() -> None:
 @pytest.mark.parametrize("dimensions", [0, 1, 2])
 def test_slopes_are_those_of_finite_differences(dimensions: int) -> None:
     where = inputs(5, dimensions)
-    terms, logs = _Terms(where, where), _priors(dimensions)[0] + 0.3
+    pairs, logs = Pairs(where, where), _priors(dimensions)[0] + 0.3
 
     def covariance(at: Array) -> Array:
         scales = Scales.from_logs(at)
-        return terms.covariance(scales) + scales.error**2 * np.eye(len(where))
+        return pairs.covariance(scales) + scales.error**2 * np.eye(len(where))
 
-    slopes = terms.slopes(Scales.from_logs(logs))
+    slopes = pairs.slopes(Scales.from_logs(logs))
     assert len(slopes) == len(logs) == 4 + dimensions
     for position, slope in enumerate(slopes):
         step = np.zeros(len(logs))
