@@ -101,7 +101,10 @@ class MethodOutlook:
         """(p,) how likely a running training reaches each point by what is behind it, and by what is before it."""
         training = self._trainings[number]
         coming = [step for step in self._rungs if step > training.steps[-1]]
-        behind, before = self._reach([training, training], [training.steps, coming])
+        shown = self._shown()
+        # Of many trainings not all are shown; one that is asked for knows its own reports in any case.
+        belief = self._believed() if number in shown else self._belief_after([*shown, number])
+        behind, before = self._reach(belief, [training, training], [training.steps, coming])
         return behind, before
 
     def log_left(self, but: int | None) -> Array:
@@ -122,10 +125,10 @@ class MethodOutlook:
         """How likely trainings miss each point: an ended one at the steps that it got to, a running one at all."""
         missing = [self._trainings[number] for number in numbers if number not in self._missed]
         spans = [training.steps if training.ended else self._rungs for training in missing]
-        logs = np.log1p(-np.minimum(self._reach(missing, spans), 1.0 - CERTAIN))
+        logs = np.log1p(-np.minimum(self._reach(self._believed(), missing, spans), 1.0 - CERTAIN))
         self._missed.update(zip((training.number for training in missing), logs, strict=True))
 
-    def _reach(self, trainings: Sequence[Training], spans: Sequence[Sequence[float]]) -> Array:
+    def _reach(self, belief: Belief, trainings: Sequence[Training], spans: Sequence[Sequence[float]]) -> Array:
         """(n, p) by the best of each training's models at its steps in `spans`, which rise and fall together."""
         found = np.zeros((len(trainings), len(self._points)))
         able = [position for position, steps in enumerate(spans) if len(steps) > 0]
@@ -133,7 +136,7 @@ class MethodOutlook:
             rows = [(trainings[position], step) for position in able for step in spans[position]]
             inputs = self._inputs(rows)
             starts = np.cumsum([0, *(len(spans[position]) for position in able[:-1])])
-            found[able] = np.maximum.reduceat(self._believed().reach(inputs, self._points), starts, axis=0)
+            found[able] = np.maximum.reduceat(belief.reach(inputs, self._points), starts, axis=0)
         return found
 
     def _reach_of(self, places: Array) -> Array:
@@ -149,8 +152,11 @@ class MethodOutlook:
 
     def _believed(self) -> Belief:
         if self._belief is None:
-            self._belief = Belief(self._seen(self._shown()), self._fitted(), self._untouched)
+            self._belief = self._belief_after(self._shown())
         return self._belief
+
+    def _belief_after(self, numbers: Sequence[int]) -> Belief:
+        return Belief(self._seen(numbers), self._fitted(), self._untouched)
 
     def _fitted(self) -> list[Scales]:
         """Scales by the trainings that had ended when there were `GROWTH` times as many as at the fit before."""
@@ -176,23 +182,21 @@ class MethodOutlook:
 
     def _seen(self, numbers: Sequence[int]) -> Seen:
         trainings = [self._trainings[number] for number in numbers]
-        rows = [(training, step) for training in trainings for step in training.steps]
-        inputs = self._inputs(rows)
-        return Seen(inputs, *(_table(trainings, name, len(rows), width) for name, width in self._widths()))
+        inputs = self._inputs([(training, step) for training in trainings for step in training.steps])
+        gains = [row for training in trainings for row in training.gains]
+        excesses = [row for training in trainings for row in training.excesses]
+        return Seen(inputs, _table(gains, self._points.shape[1]), _table(excesses, len(self._untouched)))
 
     def _inputs(self, rows: Sequence[tuple[Training, float]]) -> Inputs:
         """Of models of trainings, each at a step."""
-        places = np.array([training.place for training, _ in rows]).reshape(len(rows), self._dimensions)
+        places = _table([training.place for training, _ in rows], self._dimensions)
         octaves = self._octaves([step for _, step in rows])
         return Inputs(places, octaves, np.array([training.number for training, _ in rows], dtype=np.int64))
 
-    def _widths(self) -> tuple[tuple[str, int], tuple[str, int]]:
-        return ("gains", self._points.shape[1]), ("excesses", len(self._untouched))
 
-
-def _table(trainings: Sequence[Training], name: str, count: int, width: int) -> Array:
-    rows = [row for training in trainings for row in getattr(training, name)]
-    return np.array(rows, dtype=np.float64).reshape(count, width)
+def _table(rows: Sequence[tuple[float, ...]], width: int) -> Array:
+    """(n, width), also where one of the two is 0."""
+    return np.array(rows, dtype=np.float64).reshape(len(rows), width)
 
 
 def _milestone(count: int) -> int:

@@ -29,6 +29,7 @@ GOALS = Goals(
 RANGE = FloatDistribution(0.01, 1.0, log=True)
 DIMENSIONS = {"good": {"good.x": RANGE}, "bad": {"bad.x": RANGE}}
 STEPS = (10, 20, 40)
+XS = np.geomspace(0.01, 1.0, 200)
 
 
 def report(x: float, step: int, *, method: str = "good", luck: float = 0.0) -> dict[str, float]:
@@ -210,13 +211,31 @@ class TestTraining:
 
 
 def test_many_trials_are_thinned_to_the_best_and_a_sample() -> None:
-    xs = np.geomspace(0.01, 1.0, 200)
-    outlook = filled(*(trial(number, float(x)) for number, x in enumerate(xs)))
+    outlook = filled(*(trial(number, float(x)) for number, x in enumerate(XS)))
     shown = outlook._method("good")._shown()
     assert len(shown) == SHOWN_TRAININGS
-    feasible = [number for number, x in enumerate(xs) if report(float(x), 40)["fid"] <= 15.0]
+    feasible = [number for number, x in enumerate(XS) if report(float(x), 40)["fid"] <= 15.0]
     assert max(feasible) in shown, "the best feasible one"
     assert 199 in shown
+
+
+def test_a_trial_that_is_not_among_those_shown_is_judged_by_its_own_reports() -> None:
+    def lucky(number: int, x: float, luck: float) -> FrozenTrial:
+        attrs = {f"report:{step}": json.dumps(report(x, step, luck=luck)) for step in STEPS}
+        return trial(number, x, user_attrs={"method": "good", **attrs})
+
+    lucks = 0.4 * np.random.default_rng(0).standard_normal(200)
+    outlook = filled(*(lucky(number, float(x), luck) for number, (x, luck) in enumerate(zip(XS, lucks, strict=True))))
+    reached = {}
+    for number, luck in ((300, -0.6), (301, 2.0)):
+        outlook.put(trial(number, 0.05, steps=()))
+        outlook.add(number, report(0.05, 10, luck=luck))
+        method = outlook._method("good")
+        method._chosen = [shown for shown in method._shown() if shown != number]
+        method._belief = None
+        reached[luck] = [float(part.max()) for part in method.promise(number)]
+    assert reached[-0.6][1] > 0.9, "better than its settings, and known to be"
+    assert reached[2.0][1] < 0.1
 
 
 def test_scales_are_fitted_ever_less_often() -> None:
