@@ -30,8 +30,8 @@ _ROOT5: Final = 5.0**0.5
 SIGNAL: Final = (1.0, 0.8)
 LENGTH: Final = (0.4, 0.6)  # along a parameter, whose range is 1
 STEP_LENGTH: Final = (2.0, 0.7)  # in octaves of steps
-LUCK: Final = (0.1, 1.0)
-ERROR: Final = (0.05, 1.0)
+LUCK: Final = (0.3, 1.0)
+ERROR: Final = (0.15, 1.0)
 #: What fine-tuning does to every model: its standard deviation, and its length in octaves of steps.
 TREND: Final = 1.0
 TREND_LENGTH: Final = 2.0
