@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import numpy as np
-import optuna
 import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -258,26 +257,23 @@ def test_without_a_bound_or_with_three_objectives() -> None:
     assert outlook.suggest(DIMENSIONS, 0) is not None
 
 
-def test_it_beats_random_search_where_the_bound_is_noisy(tmp_path: Any) -> None:
-    """Thirty trials of one method, each with its own luck in quality: which search comes nearer to the best?"""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+def test_it_beats_random_search_where_the_bound_is_noisy() -> None:
+    """Twenty trials, each with its own luck in quality, of a method that may help and of one that cannot."""
 
     def found(seed: int, *, informed: bool) -> float:
-        rng, outlook, best = np.random.default_rng(seed), Outlook(GOALS, {"good": {"good.x": RANGE}}), 0.0
-        for number in range(30):
-            suggested = outlook.suggest(["good"], seed + number) if informed else None
-            x = suggested[1]["good.x"] if suggested else value_at(RANGE, rng.random())
-            outlook.put(trial(number, x, steps=()))
+        rng, outlook, best = np.random.default_rng(seed), Outlook(GOALS, DIMENSIONS), 0.0
+        for number in range(20):
+            suggested = outlook.suggest(DIMENSIONS, seed + number) if informed else None
+            method, x = ("good", "bad")[rng.integers(2)], value_at(RANGE, rng.random())
+            if suggested:
+                method, x = suggested[0], suggested[1][f"{suggested[0]}.x"]
             luck = 0.3 * rng.standard_normal()
-            for step in STEPS:
-                outlook.add(number, report(x, step, luck=luck))
-            last = report(x, 40, luck=luck)
-            attrs = {f"report:{step}": json.dumps(report(x, step, luck=luck)) for step in STEPS}
-            outlook.put(trial(number, x, user_attrs={"method": "good", **attrs}))
-            if last["fid"] <= 15.0:
-                best = max(best, ((0.9 - last["sscd"]) / 0.9) ** 2)
+            reports = [report(x, step, method=method, luck=luck) for step in STEPS]
+            attrs = {f"report:{made['step']}": json.dumps(made) for made in reports}
+            outlook.put(trial(number, x, method=method, user_attrs={"method": method, **attrs}))
+            if reports[-1]["fid"] <= 15.0:
+                best = max(best, ((0.9 - reports[-1]["sscd"]) / 0.9) ** 2)
         return best
 
-    pairs = [(found(seed, informed=True), found(seed, informed=False)) for seed in range(8)]
-    better = sum(ours > random for ours, random in pairs)
-    assert better >= 6, pairs
+    pairs = np.array([(found(seed, informed=True), found(seed, informed=False)) for seed in range(12)])
+    assert pairs[:, 0].mean() > 1.3 * pairs[:, 1].mean(), pairs
