@@ -110,7 +110,7 @@ class StudyConfig(BaseModel):
         (),
         description="studies whose trials are known from the start and fronts tried first: names or directories",
     )
-    searcher: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = Field("ehvi", description="how settings are suggested")
+    searcher: Literal["ehvi", "tpe", "nsga2", "gp", "random"] = Field("tpe", description="how settings are suggested")
     num_trials: Positive = Field(description="trials of the study")
     time_budget: Duration | None = Field(
         None, description="time after which no trial starts and running ones end at their next report: 8h, 90m, 600s"
