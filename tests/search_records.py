@@ -6,9 +6,10 @@ import math
 
 import numpy as np
 
-from benchmarks.search_lib.configurations import Configuration, configurations, fraction_of
+from benchmarks.search_lib.configurations import Configuration, configurations
 from benchmarks.search_lib.recorded import LOOKS, Distance, Header, Record, Report, Trial
 from search_spaces import space_of
+from search_spaces.ranges import fraction_of
 
 RUNGS = (10, 20, 40)
 NUM_DENOISINGS, NUM_PROBES = 8, 4

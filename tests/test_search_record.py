@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.search_lib.configurations import NUM_POINTS, configurations, value_at
+from benchmarks.search_lib.configurations import NUM_POINTS, configurations
 from benchmarks.search_lib.recorded import Distance, Header, Record, Report, Trial
 from search_spaces import space_of
+from search_spaces.ranges import value_at
 
 REPORT = Report(25, (0.5, 0.25), (2.0, 2.5), {32: Distance(9.0, 0.5), 64: Distance(8.0, 0.25)})
 HEADER = Header(

@@ -12,7 +12,6 @@ import pytest
 from search_records import RUNGS, made_up_record, values
 
 from analysis.growing_front import GrowingFront
-from benchmarks.search_lib.configurations import value_at
 from benchmarks.search_lib.correlation import at_fraction, correlations
 from benchmarks.search_lib.costs import Counts
 from benchmarks.search_lib.noise import Draws, Spread
@@ -35,6 +34,7 @@ from benchmarks.search_lib.simulator import World, simulate
 from benchmarks.search_lib.truth import Truth, measured, place_of
 from benchmarks.search_lib.worth import Finding, anytime, best_known, bound_of
 from search_spaces import space_of
+from search_spaces.ranges import value_at
 from tuning.goals import Constraint
 from tuning.searcher import ConstrainedOptunaSearch
 

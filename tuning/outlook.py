@@ -20,11 +20,12 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial
 from scipy.stats import qmc
 
+from search_spaces.ranges import value_at
 from tuning.belief import bent_gains
 from tuning.method_outlook import MethodOutlook
 from tuning.outcome import Goals, Report
 from tuning.surrogate import Array
-from tuning.training import Training, value_at
+from tuning.training import Training
 
 #: Points that stand for the hypervolume.
 NUM_POINTS: Final = 512

@@ -76,7 +76,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         enqueue: Sequence[Mapping[str, Any]] | None = None,
         storage: str | Path,
         study_name: str,
-        sampler: str = "ehvi",
+        sampler: str = "tpe",
         seed: int = 0,
         num_trials: int,
         repeats: int = 1,

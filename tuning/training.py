@@ -12,8 +12,10 @@ import numpy as np
 from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
+from analysis.hypervolume import gains_of
+from search_spaces.ranges import fraction_of
 from tuning.optuna_store import reports_of
-from tuning.outcome import INTERRUPTED, Goals, Report
+from tuning.outcome import INTERRUPTED, NOT_MEASURED, Goals, Report
 
 #: What a training that failed counts for at its last step: less than the untouched model, and twice over each bound.
 FAILED_GAIN: Final = -0.5
@@ -47,12 +49,14 @@ class Training:
     @classmethod
     def of(cls, trial: FrozenTrial, goals: Goals, dimensions: Mapping[str, FloatDistribution]) -> Training:
         """Of a trial and its reports; one of another study, without reports, by the values that it was told."""
-        place = tuple(_fraction(distribution, trial.params[name]) for name, distribution in dimensions.items())
+        place = tuple(fraction_of(distribution, trial.params[name]) for name, distribution in dimensions.items())
         found = cls(trial.number, trial.user_attrs["method"], place)
         for report in reports_of(trial):
             found = found.with_report(report, goals)
         if trial.state == TrialState.COMPLETE and not found.steps:
-            excesses = tuple(trial.constraints.get(key, math.nan) for key in goals.constraint_values(goals.baseline))
+            excesses = tuple(
+                trial.constraints.get(key, NOT_MEASURED) for key in goals.constraint_values(goals.baseline)
+            )
             found = found._with(math.inf, _gains(trial.values, goals), excesses)
         if trial.state == TrialState.FAIL and trial.user_attrs.get("reason") != INTERRUPTED:
             failed = (FAILED_GAIN,) * len(goals.objectives), (FAILED_EXCESS,) * len(goals.constraints)
@@ -81,19 +85,4 @@ class Training:
 
 
 def _gains(values: Sequence[float], goals: Goals) -> Row:
-    origin = np.array([goals.baseline[objective.metric] for objective in goals.objectives])
-    ideal = np.array([goals.ideal[objective.metric] for objective in goals.objectives])
-    return tuple(((np.array(values) - origin) / (ideal - origin)).tolist())
-
-
-def _fraction(distribution: FloatDistribution, value: float) -> float:
-    """Where a value lies in its range, in logarithms where those are sampled."""
-    low, high = distribution.low, distribution.high
-    return math.log(value / low) / math.log(high / low) if distribution.log else (value - low) / (high - low)
-
-
-def value_at(distribution: FloatDistribution, fraction: float) -> float:
-    """The value that lies at a fraction of its range; never outside of it by rounding."""
-    low, high = distribution.low, distribution.high
-    value = low * (high / low) ** fraction if distribution.log else low + (high - low) * fraction
-    return float(min(max(value, low), high))
+    return tuple(gains_of(np.array([values]), goals.objectives, goals.baseline, goals.ideal)[0].tolist())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from diffusion.rng import derive_seed
 from search_spaces import MethodSpace, space_of
-from search_spaces.space import Parameter
+from search_spaces.ranges import value_at
 
 #: Points of each method besides its published settings; a space of two dimensions needs more, one of none only seeds.
 NUM_POINTS: Final[Mapping[str, int]] = {
@@ -54,15 +53,3 @@ def _point(index: int, dimensions: int) -> tuple[float, ...]:
     """Point of an even sequence in the unit cube of at most two dimensions."""
     root = (1 + 5**0.5) / 2 if dimensions == 1 else _PLASTIC
     return tuple((0.5 + (index + 1) / root ** (axis + 1)) % 1.0 for axis in range(dimensions))
-
-
-def value_at(parameter: Parameter, fraction: float) -> float:
-    """The value that lies at a fraction of a parameter's range, in logarithms where those are sampled."""
-    low, high = parameter.low, parameter.high
-    return float(low * (high / low) ** fraction if parameter.log else low + (high - low) * fraction)
-
-
-def fraction_of(parameter: Parameter, value: float) -> float:
-    """Where a value lies in its parameter's range: the inverse of `value_at`."""
-    low, high = parameter.low, parameter.high
-    return math.log(value / low) / math.log(high / low) if parameter.log else (value - low) / (high - low)

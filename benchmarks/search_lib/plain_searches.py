@@ -6,10 +6,10 @@ import random
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.search_lib.configurations import value_at
 from benchmarks.search_lib.protocol import Proposal, Search, Study, at_the_end
 from benchmarks.search_lib.worth import net
 from search_spaces import space_of
+from search_spaces.ranges import value_at
 
 VALUES_OF_A_GRID = 5
 

@@ -21,9 +21,9 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
 
-from benchmarks.search_lib.configurations import fraction_of
 from benchmarks.search_lib.recorded import LOOKS, Record, Report, Trial
 from search_spaces import space_of
+from search_spaces.ranges import fraction_of
 from search_spaces.space import Parameter
 
 Array = NDArray[np.float64]

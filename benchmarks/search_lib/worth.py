@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 
 from analysis.growing_front import GrowingFront
-from benchmarks.search_lib.configurations import value_at
 from benchmarks.search_lib.recorded import Header
 from benchmarks.search_lib.truth import Truth, measured
 from search_spaces import space_of
+from search_spaces.ranges import value_at
 from tuning.constraints import bound_value, is_feasible
 from tuning.goals import Constraint, Objective
 from tuning.outcome import Goals

