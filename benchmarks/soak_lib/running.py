@@ -1,0 +1,125 @@
+"""A study in a process of its own, to which something is done while it runs."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tuning.files import StudyFiles
+from tuning.paths import PROJECT_ROOT
+
+#: How often a condition is looked at, in seconds.
+PERIOD = 0.05
+
+
+class StuckError(RuntimeError):
+    """Something did not happen in its time."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How a study is started, again and again.
+
+    Attributes:
+        study_file: what ``--study`` gets.
+        storage: what ``--storage-path`` gets, on this machine.
+        flags: further flags.
+        environment: variables besides this process's own.
+    """
+
+    study_file: Path
+    storage: Path
+    flags: Sequence[str] = ()
+    environment: Mapping[str, str] | None = None
+
+    @property
+    def log(self) -> Path:
+        """Both streams of all starts, one after another."""
+        return self.storage / "launch.log"
+
+    def start(self, *flags: str) -> RunningStudy:
+        """Start the study in a session of its own, so that a signal to its group reaches its workers too."""
+        words = [sys.executable, str(PROJECT_ROOT / "tune_unlearning.py"), "--study", str(self.study_file)]
+        words += ["--storage-path", str(self.storage), *self.flags, *flags]
+        self.storage.mkdir(parents=True, exist_ok=True)
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                words,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.storage,
+                env={**os.environ, **(self.environment or {})},
+                start_new_session=True,
+            )
+        return RunningStudy(self, process)
+
+
+@dataclass(frozen=True)
+class RunningStudy:
+    """A study that runs, or ran."""
+
+    launch: Launch
+    process: subprocess.Popen[bytes]
+
+    @property
+    def files(self) -> StudyFiles:
+        """Of the one study below the storage path."""
+        [root] = [path.parent for path in self.launch.storage.glob("*/study.yaml")]
+        return StudyFiles(root)
+
+    @property
+    def num_reports(self) -> int:
+        """Rows of ``reports.csv`` so far."""
+        tables = list(self.launch.storage.glob("*/reports.csv"))
+        return max(0, tables[0].read_bytes().count(b"\n") - 1) if tables else 0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process.poll() is not None
+
+    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
+        """Wait while the study runs.
+
+        Raises:
+            StuckError: the study ended first, or the time did; with the end of its log.
+        """
+        end = time.monotonic() + seconds
+        while not condition():
+            if self.has_ended or time.monotonic() > end:
+                raise StuckError(f"{what} did not come: {self._state()}")
+            time.sleep(PERIOD)
+
+    def wait_for_reports(self, count: int) -> None:
+        """Until ``reports.csv`` has ``count`` rows."""
+        self.wait_for(lambda: self.num_reports >= count, f"report {count}")
+
+    def finish(self, seconds: float = 600.0) -> int:
+        """The exit status; what still runs after that time is killed.
+
+        Raises:
+            StuckError: the study did not end.
+        """
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            state = self._state()
+            self.kill()
+            raise StuckError(f"the study did not end: {state}") from None
+
+    def kill(self) -> None:
+        """SIGKILL to the driver and to all that it started."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        self.process.wait()
+
+    def _state(self) -> str:
+        text = self.launch.log.read_text(encoding="utf-8", errors="replace")
+        return f"exit status {self.process.poll()}, {self.num_reports} reports; {text[-2000:]}"
