@@ -21,7 +21,6 @@ from metrics import flatten
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.pooling import pooled
-from metrics.subject import Subject
 from trainable.checkpoint import load_state, save_state, save_weights
 from trainable.evaluation import evaluate, evaluate_in_blocks, evaluation_rows
 from trainable.failure import ENDING, OUT_OF_MEMORY_REMEDY, TrialFailure
@@ -116,7 +115,7 @@ class TrialRunner:
         self.workloads[index].offload()
         self.unlearner.train_to(self.plan.training.rungs[self.rung])
         trained = time.perf_counter()
-        evidence, measured = self._measure(self._subjects[index])
+        evidence, measured = self._measure(index)
         if self.plan.candidates:
             files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
             save_weights(self.denoiser.network, files[index])
@@ -131,12 +130,13 @@ class TrialRunner:
             ending=self._ending(evidence, measured),
         )
 
-    def _measure(self, subject: Subject) -> tuple[Evidence, dict[str, Measurement]]:
+    def _measure(self, index: int) -> tuple[Evidence, dict[str, Measurement]]:
         fidelity, rule = self.plan.fidelity_at(self.rung), self.plan.rule
-        arguments = (self.plan.metrics, self.denoiser, subject, fidelity, self.plan.evaluation_seed)
+        arguments = (self.plan.metrics, self.denoiser, self._subjects[index], fidelity, self.plan.evaluation_seed)
         if rule is None:
             return evaluate(*arguments, self.evaluation_rows)
-        return evaluate_in_blocks(*arguments, self.evaluation_rows, rule)
+        evidence, measured = evaluate_in_blocks(*arguments, self.evaluation_rows, rule)
+        return evidence, rule.offset(measured, self.rung, index)
 
     def _ending(self, evidence: Evidence, measured: Mapping[str, Measurement]) -> Ending | None:
         """Why this model is the trial's last, where there would be another."""

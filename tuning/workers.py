@@ -130,7 +130,8 @@ class Workers:
         measured[UNTOUCHED_SEARCH] = search.by_images[plan.fidelity.num_images]
         models = {model: as_measured(found) for model, found in measured.items() if found}
         del blocks[plan.fidelity.num_images]
-        return Baseline(with_given_ideal(models, config.ideal), norms, self._labels, blocks, search.variety)
+        ideal = with_given_ideal(models, config.ideal)
+        return Baseline(ideal, norms, self._labels, blocks, search.variety, search.offsets)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
         """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""
