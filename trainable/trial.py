@@ -119,6 +119,7 @@ class TrialRunner:
         if self.plan.candidates:
             files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
             save_weights(self.denoiser.network, files[index])
+            self.plan.depot.hand_over([files[index]])
         drawn = pictures(evidence, forget_images=self.plan.log_forget_images) if self.plan.images else {}
         return _Part(
             measured=measured,
@@ -164,6 +165,7 @@ class TrialRunner:
         }
         if self.plan.images:
             drawn = save_pictures([part.pictures for part in parts], self.plan.images, self._name)
+            self.plan.depot.hand_over(drawn.values())
             report["images"] = {f"{kind}-{step:05d}": str(path) for kind, path in drawn.items()}
         return report
 

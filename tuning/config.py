@@ -1,7 +1,8 @@
 """A study's configuration: study file and flags in, one frozen `StudyConfig` or everything that is wrong with it out.
 
 Layers, each over the one before: the defaults of the fields; when resuming, the ``study.yaml`` that the study left; the
-study file; the flags. Nothing is written and nothing started here, and no engine is imported.
+study file; the flags. Nothing is written and nothing started here, and no engine is imported; but a study that is
+resumed from an object store has its records brought to this machine.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tuning import checks, paths
 from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
+from tuning.depot_checks import records_problems
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
 from tuning.problems import ConfigError, Problem
@@ -115,10 +117,14 @@ def _read(path: str, problems: list[Problem]) -> dict[str, Any] | None:
 
 
 def _recorded(storage_path: object, name: object, problems: list[Problem]) -> dict[str, Any] | None:
-    """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports."""
+    """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports.
+
+    Of a study in an object store the records are brought here first, if another machine has written the latest ones.
+    """
     storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
     if not isinstance(name, str) or paths.name_problems(name):
         return None
+    problems += records_problems(storage, name)
     file = StudyFiles(paths.expanded(str(local_directory(storage))) / name).study
     recorded = _read(str(file), problems) if os.path.isfile(file) else None
     return None if recorded is None else {**recorded, "storage_path": storage}

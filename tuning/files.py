@@ -103,6 +103,11 @@ class StudyFiles:
         return self.root / ".study_id"
 
     @property
+    def launch(self) -> Path:
+        """How often the study was launched: tells whose records are the latest where machines share an object store."""
+        return self.root / ".launch"
+
+    @property
     def mlflow_database(self) -> Path:
         """One MLflow store for all studies of a storage path."""
         return self.root.parent / "mlflow.db"

@@ -56,7 +56,7 @@ def measure_model(
         if picture is not None and plan.images is not None:
             drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
     if picture is not None and plan.images is not None:
-        save_pictures(drawn, plan.images, picture)
+        plan.depot.hand_over(save_pictures(drawn, plan.images, picture).values())
     return {name: pooled([of[name] for of in measured]) for name in plan.metrics}
 
 
@@ -77,9 +77,11 @@ def _each_model(
     evidence: Evidence | None = None
     for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
         if files is not None:
-            denoiser.network.load_state_dict(load_file(files[index]))
+            with plan.depot.at_hand(files[index]) as file:
+                denoiser.network.load_state_dict(load_file(file))
         if directories is not None:
             workload.save_pipeline(denoiser.network, directories[index])
+            plan.depot.hand_over([directories[index]])
         subject = workload.subject(prepared)
         # One model generates the same images whatever it is to forget.
         begun = evidence if files is None else None

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PlainSerializer
 
 from search_spaces import SEARCH_SPACES
+from trainable.depot import Depot
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, as_constraint, as_objective
 
@@ -188,6 +189,11 @@ class StudyConfig(BaseModel):
     def root(self) -> Path:
         """The study's directory."""
         return self.local_storage / self.name
+
+    @property
+    def depot(self) -> Depot:
+        """Where all nodes find the study's files."""
+        return Depot(self.root.absolute(), self.storage_path if is_remote(self.storage_path) else None)
 
     @property
     def tracking_uri(self) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from ray.tune import Checkpoint
 from ray.tune.schedulers import FIFOScheduler
 
 from analysis.table import rows
 from search_spaces import published_settings, space_of
+from trainable.depot import Depot
+from tuning import retelling
 from tuning.callback import CUT_OFF, Stateful, StudyCallback, verdict
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.known_trials import known_trials
@@ -40,7 +43,9 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     """
     config, records = session.config, session.records
     searcher = _searcher(session)
-    interrupted = reconcile(searcher, records, session.tracker) if resume else {}
+    if resume and retelling.is_needed(config):
+        retelling.retell(records, session.tracker, config.depot)
+    interrupted = reconcile(searcher, records, session.tracker, config.depot) if resume else {}
     scheduler = _scheduler(session, searcher)
     deadline, cut_off = Deadline(config.time_budget), CutOff()
     until = UntilDeadline(deadline, scheduler)
@@ -125,7 +130,12 @@ SCHEDULERS: Final[Mapping[str, Callable[[Session, ConstrainedOptunaSearch], FIFO
 }
 
 
-def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> dict[str, str]:
+def reconcile(
+    searcher: ConstrainedOptunaSearch,
+    records: Records,
+    tracker: Tracker | None = None,
+    depot: Depot | None = None,
+) -> dict[str, Checkpoint]:
     """Settle with Optuna what ended when the last process died.
 
     A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
@@ -150,8 +160,11 @@ def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Trac
         records.end_trial(name, {}, state, reason)
         if tracker:
             tracker.end_trial(name, state, reason)
-    checkpoints = {name: latest_checkpoint(records.files, name) for name in open_trials}
-    return {name: path for name, path in checkpoints.items() if path is not None}
+    depot = depot or Depot(records.files.root)
+    checkpoints = {
+        name: latest_checkpoint(depot, records.files, name, len(records.steps(name))) for name in open_trials
+    }
+    return {name: checkpoint for name, checkpoint in checkpoints.items() if checkpoint is not None}
 
 
 def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:

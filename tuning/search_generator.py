@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 from weakref import WeakValueDictionary
 
+from ray.train._internal.session import _TrainingResult
+from ray.tune import Checkpoint
 from ray.tune.experiment import Trial
 from ray.tune.experiment.config_parser import _create_trial_from_spec
 from ray.tune.search import ConcurrencyLimiter, Searcher
@@ -30,7 +32,7 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         searcher: the search.
         max_concurrent: trials at a time, also how many may wait for a machine (without it Ray lets one wait, so that
             a cluster grows one worker at a time, and a suggestion is made one trial ahead of its turn).
-        checkpoints: trial → checkpoint directory from which a trial that is handed out again goes on.
+        checkpoints: trial → checkpoint from which a trial that is handed out again goes on.
         is_over: whether the time is over, so that no trial is handed out any more.
     """
 
@@ -40,7 +42,7 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         self,
         searcher: ConstrainedOptunaSearch,
         max_concurrent: int | None = None,
-        checkpoints: Mapping[str, str] | None = None,
+        checkpoints: Mapping[str, Checkpoint] | None = None,
         is_over: Callable[[], bool] = lambda: False,
     ) -> None:
         super().__init__(searcher if max_concurrent is None else ConcurrencyLimiter(searcher, max_concurrent))
@@ -78,9 +80,10 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         spec = copy.deepcopy(experiment_spec)
         spec["config"] = {**spec.get("config", {}), **config}
         name = config["trial_id"]
-        if name in self._checkpoints:
-            spec["restore"] = self._checkpoints[name]
         trial = _create_trial_from_spec(spec, self._parser, evaluated_params=config, experiment_tag=name, trial_id=name)
+        if name in self._checkpoints:
+            # What Ray makes of a path to restore from, which it takes of this machine alone.
+            trial._restore_checkpoint_result = _TrainingResult(self._checkpoints[name], metrics={})
         self._counter += 1
         self._trials[name] = trial
         return trial

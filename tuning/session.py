@@ -80,6 +80,7 @@ def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Trac
         workload=config.workload,
         parameters=parameter_columns(config),
         tracking_uri=config.mlflow_tracking_uri,
+        depot=config.depot,
     )
     tracker.start_study(dump(config), files.study)
     tracker.log_baseline(baseline.reference)

@@ -61,7 +61,7 @@ def _recommendation(console: Console, result: StudyResult, member: Mapping[str, 
     if result.recommendation is None:
         return
     if member is not None:
-        checkpoint = result.files.root / str(member["checkpoint"])
+        checkpoint = f"{result.location}/{member['checkpoint']}"
         _line(console, f"Recommended:  trial {member['trial_id']} at step {int(member['step'])}, {checkpoint}")
     _line(console, result.recommendation.rule)
 

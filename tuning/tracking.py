@@ -20,6 +20,7 @@ from typing import Any, Final
 import pandas as pd
 
 from analysis.table import rows
+from trainable.depot import Depot
 from tuning.files import StudyFiles, csv_text, write_text_atomic
 from tuning.records import TrialState
 from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write
@@ -49,6 +50,7 @@ class Tracker:
         workload: tag ``workload`` of all its runs.
         parameters: names of hyper-parameters, which are logged as params and never as metrics.
         tracking_uri: an MLflow store; none: ``mlflow.db`` beside the study, shared by all studies there.
+        depot: where pictures are that workers have handed over; None: beside the study.
     """
 
     def __init__(
@@ -59,7 +61,9 @@ class Tracker:
         workload: str,
         parameters: Sequence[str] = (),
         tracking_uri: str | None = None,
+        depot: Depot | None = None,
     ) -> None:
+        self._depot = depot
         self._uri = tracking_uri or f"sqlite:///{files.mlflow_database}"
         artifacts = None if self._uri.startswith(("http:", "https:")) else files.mlflow_artifacts.as_uri()
         self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), artifacts)
@@ -174,7 +178,7 @@ class Tracker:
                     return
                 continue
             try:
-                store = store or MlflowStore(self._uri, self._key)
+                store = store or MlflowStore(self._uri, self._key, self._depot)
                 store.apply(writes)
             except Exception as error:  # of MLflow, its drivers, the network or the server: none may end a study
                 if delay == 0.0:

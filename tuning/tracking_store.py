@@ -10,10 +10,12 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from trainable.depot import Depot
 from tuning.tracking_spool import STUDY_RUN, Point, Write, merged
 
 logger = logging.getLogger(__name__)
@@ -61,13 +63,18 @@ class _Run:
 class MlflowStore:
     """One study's runs in one MLflow store. Made and used by one thread; the first use creates a fresh database.
 
+    Args:
+        tracking_uri: of the store.
+        key: which runs are the study's.
+        depot: where artifacts are that workers have handed over.
+
     Raises:
         Exception: whatever MLflow, its database driver or the network raise. A new store starts from what was written.
     """
 
-    def __init__(self, tracking_uri: str, key: StudyKey) -> None:
+    def __init__(self, tracking_uri: str, key: StudyKey, depot: Depot | None = None) -> None:
         self._client = _client(tracking_uri)
-        self._key = key
+        self._key, self._depot = key, depot
         self._experiment_id = self._find_or_create_experiment()
         self._runs = dict(self._existing_runs())
 
@@ -95,11 +102,18 @@ class MlflowStore:
         for name, text in write.texts.items():
             self._client.log_text(run.run_id, text, name)
         for path, folder in write.artifacts.items():
-            if Path(path).exists():
+            if self._is_at_hand(Path(path)):
                 self._client.log_artifact(run.run_id, path, folder or None)
             else:
                 logger.warning("%s was gone before MLflow could be given it", path)
         self._set_status(run, write)
+
+    def _is_at_hand(self, path: Path) -> bool:
+        """Whether there is such a file, here or where workers hand theirs over; a queue may come from elsewhere."""
+        if self._depot is not None and path.is_relative_to(self._depot.root):
+            with suppress(FileNotFoundError):
+                self._depot.download(path)
+        return path.exists()
 
     def _log_labels(self, run: _Run, write: Write) -> None:
         from mlflow.entities import Param, RunTag

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
-from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
+from trainable.depot import Depot
 from trainable.plan import TrialPlan
 from trainable.unlearning import UnlearningTrainable
 from tuning.files import StudyFiles
@@ -37,8 +38,8 @@ def run_trials(
             trial_dirname_creator=_directory_of,
         ),
         run_config=RunConfig(
-            name="ray",
-            storage_path=str(config.root.absolute()),
+            name=StudyFiles(config.root).ray.name,
+            **_storage(config.depot),
             callbacks=list(callbacks),
             verbose=0,
             failure_config=FailureConfig(max_failures=0),
@@ -48,14 +49,30 @@ def run_trials(
     tuner.fit()
 
 
+def _storage(depot: Depot) -> dict[str, Any]:
+    """Where Ray keeps the experiment, as arguments of its configuration."""
+    if depot.url is None:
+        return {"storage_path": str(depot.root)}
+    store, path = depot.filesystem()
+    return {"storage_path": path, "storage_filesystem": store}
+
+
 def _directory_of(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def latest_checkpoint(files: StudyFiles, trial_id: str) -> str | None:
-    """The newest resume state of a trial, None where it has none."""
-    found = sorted((files.ray / trial_id).glob("checkpoint_*"))
-    return str(found[-1]) if found else None
+def latest_checkpoint(depot: Depot, files: StudyFiles, trial_id: str, num_reports: int) -> Checkpoint | None:
+    """The newest resume state of a trial that is not ahead of its reports, None where it has none.
+
+    One is made after each report, and numbered from 0. It is ahead where the machine was lost that had the report.
+    """
+    names = [name for name in depot.entries(files.ray / trial_id) if name.startswith("checkpoint_")]
+    known = [name for name in sorted(names) if int(name.rpartition("_")[2]) < num_reports]
+    if not known:
+        return None
+    store = _storage(depot)
+    path = f"{store['storage_path']}/{files.ray.name}/{trial_id}/{known[-1]}"
+    return Checkpoint(path, store.get("storage_filesystem"))
 
 
 def parameter_columns(config: StudyConfig) -> tuple[str, ...]:

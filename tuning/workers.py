@@ -101,6 +101,7 @@ class Workers:
             images=self._files.images,
             log_forget_images=config.log_forget_images,
             ladder=config.ladder,
+            depot=config.depot,
         )
 
     def keep_quality(self, baseline: Baseline) -> None:
@@ -123,6 +124,7 @@ class Workers:
             tasks[UNSEEN] = (measure_unmemorised, (plan, config.unseen, full, seed), {})
         calibration: Task = (timed_calibration, (plan, derive_seed(config.seed, "calibration")), {})
         (norms, step_seconds), *results = self._run("measure baseline", [calibration, *tasks.values()])
+        plan.depot.bring(self._files.images)
         measured = dict(zip(tasks, results, strict=True))
         search: SearchReference = measured[UNTOUCHED_SEARCH]
         self.pace = Pace(step_seconds * len(plan.prepared), search.seconds)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tuning.files import StudyFiles
 from tuning.paths import PROJECT_ROOT
+from tuning.schema import local_directory
 
 #: How often a condition is looked at, in seconds.
 PERIOD = 0.05
@@ -28,25 +29,32 @@ class Launch:
 
     Attributes:
         study_file: what ``--study`` gets.
-        storage: what ``--storage-path`` gets, on this machine.
+        storage: the current directory of the process; its records are in here, and its log.
         flags: further flags.
         environment: variables besides this process's own.
+        storage_path: what ``--storage-path`` gets where that is not ``storage``.
     """
 
     study_file: Path
     storage: Path
     flags: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
+    storage_path: str | None = None
 
     @property
     def log(self) -> Path:
         """Both streams of all starts, one after another."""
         return self.storage / "launch.log"
 
+    @property
+    def records(self) -> Path:
+        """Where the records of studies are on this machine."""
+        return self.storage / (local_directory(self.storage_path) if self.storage_path else "")
+
     def start(self, *flags: str) -> RunningStudy:
         """Start the study in a session of its own, so that a signal to its group reaches its workers too."""
         words = [sys.executable, str(PROJECT_ROOT / "tune_unlearning.py"), "--study", str(self.study_file)]
-        words += ["--storage-path", str(self.storage), *self.flags, *flags]
+        words += ["--storage-path", self.storage_path or str(self.storage), *self.flags, *flags]
         self.storage.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
@@ -69,14 +77,14 @@ class RunningStudy:
 
     @property
     def files(self) -> StudyFiles:
-        """Of the one study below the storage path."""
-        [root] = [path.parent for path in self.launch.storage.glob("*/study.yaml")]
+        """Of the one study there."""
+        [root] = [path.parent for path in self.launch.records.glob("*/study.yaml")]
         return StudyFiles(root)
 
     @property
     def num_reports(self) -> int:
         """Rows of ``reports.csv`` so far."""
-        tables = list(self.launch.storage.glob("*/reports.csv"))
+        tables = list(self.launch.records.glob("*/reports.csv"))
         return max(0, tables[0].read_bytes().count(b"\n") - 1) if tables else 0
 
     @property
