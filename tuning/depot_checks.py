@@ -8,7 +8,7 @@ from trainable.depot import Depot, UnreachableError
 from tuning.files import StudyFiles
 from tuning.mirror import bring_back
 from tuning.paths import name_problems
-from tuning.problems import Problem
+from tuning.problems import Problem, has_password
 from tuning.schema import is_remote, local_directory
 
 
@@ -18,9 +18,14 @@ def unreachable(storage_path: str, error: UnreachableError) -> Problem:
     return Problem("storage_path must be an object store that answers", f"{storage_path} ({error})", remedy)
 
 
+def _can_be_asked(storage_path: str) -> bool:
+    """Whether it is a store, and one that is not refused for the password in its URL."""
+    return is_remote(storage_path) and not has_password(storage_path)
+
+
 def new_study_problems(storage_path: str, name: str, resume: bool) -> list[Problem]:
     """Whether the store has no study of that name yet; of a resumed one `records_problems` speaks."""
-    if resume or not is_remote(storage_path) or name_problems(name):
+    if resume or not _can_be_asked(storage_path) or name_problems(name):
         return []
     depot = Depot(Path.cwd() / local_directory(storage_path) / name, storage_path)
     try:
@@ -33,7 +38,7 @@ def new_study_problems(storage_path: str, name: str, resume: bool) -> list[Probl
 
 def records_problems(storage_path: str, name: str) -> list[Problem]:
     """Have a study's records on this machine before it is resumed, and say what kept them away."""
-    if not is_remote(storage_path):
+    if not _can_be_asked(storage_path):
         return []
     try:
         bring_back(storage_path, Path.cwd() / local_directory(storage_path) / name)
