@@ -84,7 +84,7 @@ def test_models_are_in_the_store_alone_and_the_records_in_both(machines: tuple[L
     assert {"reports.csv", "trials.csv", "front.csv", "report.html", "optuna.journal"} <= set(depot.entries(files.root))
     depot.download(files.checkpoints / min(members))
     assert DDPMPipeline.from_pretrained(files.checkpoints / min(members)).unet.config.sample_size == 8
-    assert f"{s3}/tiny/checkpoints/" in machines[0].log.read_text()
+    assert f"Models:       {s3}/tiny/checkpoints" in machines[0].log.read_text()
 
 
 def test_pictures_come_to_the_report_and_to_mlflow(machines: tuple[Launch, list[str]]) -> None:

@@ -42,7 +42,7 @@ class Depot:
         """The store and the study's path in it, as pyarrow and Ray take them.
 
         Raises:
-            UnreachableError: the URL is none that pyarrow takes.
+            UnreachableError: the URL is none that pyarrow takes, or its bucket is not there.
         """
         if self.url is None:
             raise ValueError("a study in a shared directory has no object store; ask for `root`")
@@ -144,10 +144,13 @@ class Depot:
 @cache
 def _open(url: str) -> tuple[Any, str]:
     """The store of a URL and the path that the URL names in it; one connection for a process."""
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import FileSystem, FileType
 
     with _reaching(url):
         store, path = FileSystem.from_uri(url)
+        bucket = str(path).partition("/")[0]
+        if store.get_file_info(bucket).type == FileType.NotFound:
+            raise OSError(f"there is no bucket {bucket}")
     return store, str(path)
 
 

@@ -71,6 +71,7 @@ def _files(console: Console, result: StudyResult) -> None:
     named = (("Report", files.report), ("Front", files.front), ("Reports", files.reports), ("Trials", files.trials))
     for name, path in named:
         _line(console, f"{name + ':':<14}{path}")
+    _line(console, f"{'Models:':<14}{result.location}/{files.checkpoints.name}")
 
 
 def _line(console: Console, text: str) -> None:

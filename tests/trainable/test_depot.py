@@ -80,7 +80,7 @@ def test_a_shared_directory_is_all_there_is_to_it(tmp_path: Path) -> None:
 
 def test_a_store_that_is_not_there_is_named_without_its_key(s3: str, tmp_path: Path) -> None:
     depot = Depot(tmp_path / "study", "s3://no-such-bucket/lab")
-    with pytest.raises(UnreachableError, match="s3://no-such-bucket/lab/study cannot be reached"):
+    with pytest.raises(UnreachableError, match="s3://no-such-bucket/lab cannot be reached: there is no bucket"):
         depot.upload(write(depot, "study.yaml", "name: study\n"))
     with pytest.raises(UnreachableError, match="cannot be reached"):
         Depot(tmp_path / "study", "nonsense://bucket").entries(tmp_path / "study")
