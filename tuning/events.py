@@ -1,6 +1,6 @@
 """``events.jsonl``: what happened in a study and when, for people and machines that look on or come later.
 
-It holds what ``reports.csv`` and ``front.csv`` must not: clocks, seconds, memory, versions. Nothing of the study is made
+It holds what ``reports.csv`` and ``front.csv`` must not: clocks, seconds, memory, versions. Nothing of a study is made
 from it, so that a line that cannot be written is let go, and one that cannot be read is passed over.
 """
 
@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from enum import StrEnum
 from numbers import Integral, Real
 from pathlib import Path
 from threading import Lock
@@ -21,6 +22,23 @@ from tuning.problems import redact
 #: Characters of a text, above which it is cut, and bytes of a line, above which its facts are left out.
 TEXT_LENGTH: Final = 300
 LINE_LENGTH: Final = 4096
+
+
+class EventName(StrEnum):
+    """What happens to the study or to one of its trials, and what the terminal is told."""
+
+    STUDY_STARTED = "study_started"
+    TRIAL_STARTED = "trial_started"
+    RESUMED = "resumed"
+    RETRIED = "retried"
+    REPORT = "report"
+    TRIAL_ENDED = "trial_ended"
+    STAGE = "stage"
+    FRONT = "front"
+    MESSAGE = "message"
+    FINISHED = "finished"
+    INTERRUPTED = "interrupted"
+    FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -106,7 +124,7 @@ def _plain(value: Any) -> Any:
         return int(value)
     if isinstance(value, Real):
         return float(value) if math.isfinite(value) else None
-    text = redact(str(value))
+    text = redact(str(value)[: 10 * TEXT_LENGTH])
     return text if len(text) <= TEXT_LENGTH else text[:TEXT_LENGTH] + "…"
 
 

@@ -1,4 +1,4 @@
-"""``.running.json``: the sign of life of the process that drives a study: a running one, and not one that was killed."""
+"""``.running.json``: the sign of life of the process that drives a study, which a killed one does not give."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from tuning.events import EventLog, read_events
+from tuning.events import EventLog, EventName, read_events
 from tuning.files import StudyFiles
 from tuning.heartbeat import Heartbeat
 from tuning.problems import redact
@@ -20,19 +20,6 @@ from tuning.versions import differences, versions
 
 if TYPE_CHECKING:
     from tuning.schema import StudyConfig
-
-STUDY_STARTED: Final = "study_started"
-STAGE: Final = "stage"
-TRIAL_STARTED: Final = "trial_started"
-RETRIED: Final = "retried"
-RESUMED: Final = "resumed"
-REPORT: Final = "report"
-TRIAL_ENDED: Final = "trial_ended"
-FRONT: Final = "front"
-MESSAGE: Final = "message"
-FINISHED: Final = "finished"
-INTERRUPTED: Final = "interrupted"
-FAILED: Final = "failed"
 
 #: What is noted of a report, where it has it; its measurements stand in reports.csv.
 OF_A_REPORT: Final = (
@@ -84,15 +71,15 @@ class LoggedView:
     def front(self, rows: Sequence[Mapping[str, Any]], hypervolume: float) -> None:
         if hypervolume != self._hypervolume:
             self._hypervolume = hypervolume
-            self.log.write(FRONT, {"members": len(rows), "hypervolume": float(hypervolume)})
+            self.log.write(EventName.FRONT, {"members": len(rows), "hypervolume": float(hypervolume)})
         self._view.front(rows, hypervolume)
 
     def message(self, text: str) -> None:
-        self.log.write(MESSAGE, {"text": text})
+        self.log.write(EventName.MESSAGE, {"text": text})
         self._view.message(text)
 
     def _log_stage(self) -> None:
-        self.log.write(STAGE, {"stage": self._stage, "done": self._done, "total": self._total})
+        self.log.write(EventName.STAGE, {"stage": self._stage, "done": self._done, "total": self._total})
 
 
 class TrialEvents:
@@ -108,19 +95,25 @@ class TrialEvents:
 
     def trial_started(self, trial_id: str, config: Mapping[str, Any], steps: Sequence[int] | None) -> None:
         """A trial runs; ``steps`` are those at which it has reported, None of a trial that nobody knew."""
-        name = RETRIED if trial_id in self._started else TRIAL_STARTED if steps is None else RESUMED
+        name = (
+            EventName.RETRIED
+            if trial_id in self._started
+            else EventName.TRIAL_STARTED
+            if steps is None
+            else EventName.RESUMED
+        )
         self._started.add(trial_id)
-        after = {} if name == TRIAL_STARTED else {"after_step": max(steps or (0,))}
+        after = {} if name == EventName.TRIAL_STARTED else {"after_step": max(steps or (0,))}
         self._log.write(name, {"method": config.get("method", ""), **after}, trial_id)
 
     def reported(self, report: Mapping[str, Any]) -> None:
         """A report was acknowledged."""
         facts = {name: report[name] for name in OF_A_REPORT if name in report}
-        self._log.write(REPORT, facts, str(report["trial_id"]))
+        self._log.write(EventName.REPORT, facts, str(report["trial_id"]))
 
     def trial_ended(self, trial_id: str, state: str, reason: str, seconds: float | None) -> None:
         """A trial ended."""
-        self._log.write(TRIAL_ENDED, {"state": state, "reason": reason, "seconds": seconds}, trial_id)
+        self._log.write(EventName.TRIAL_ENDED, {"state": state, "reason": reason, "seconds": seconds}, trial_id)
 
 
 class _Warnings(logging.Handler):
@@ -147,18 +140,18 @@ def study_log(config: StudyConfig, files: StudyFiles, view: Progress, *, resume:
     logged = LoggedView(view, log)
     start = {"resumed": resume, "num_trials": config.num_trials, "pid": os.getpid(), "host": socket.gethostname()}
     with Heartbeat(files), _warnings_to(logged):
-        log.write(STUDY_STARTED, {**start, "versions": now})
+        log.write(EventName.STUDY_STARTED, {**start, "versions": now})
         if resume and (changed := differences(before, now)):
             logged.message(f"resumed by other versions than the study last ran by: {', '.join(changed)}")
         try:
             yield logged
         except KeyboardInterrupt:
-            log.write(INTERRUPTED)
+            log.write(EventName.INTERRUPTED)
             raise
         except BaseException as error:
-            log.write(FAILED, {"reason": _reason(error)})
+            log.write(EventName.FAILED, {"reason": _reason(error)})
             raise
-        log.write(FINISHED)
+        log.write(EventName.FINISHED)
 
 
 @contextmanager
@@ -172,7 +165,9 @@ def _warnings_to(view: LoggedView) -> Iterator[None]:
 
 
 def _last_versions(files: StudyFiles) -> Mapping[str, object]:
-    starts = [event.facts.get("versions") for event in read_events(files.events) if event.name == STUDY_STARTED]
+    starts = [
+        event.facts.get("versions") for event in read_events(files.events) if event.name == EventName.STUDY_STARTED
+    ]
     return starts[-1] if starts and isinstance(starts[-1], Mapping) else {}
 
 
