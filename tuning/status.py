@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.getLogger("tuning").addHandler(logging.NullHandler())  # a row torn by its writer is no news here
     console = Console(highlight=False, width=None if sys.stdout.isatty() else PLAIN_WIDTH)
-    storage = local_directory(str(expanded(arguments.storage_path)))
+    storage = expanded(str(local_directory(arguments.storage_path)))
     try:
         if problems := _problems(storage, arguments.names):
             raise StudyError("\n".join(map(str, problems)))

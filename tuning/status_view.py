@@ -153,7 +153,8 @@ def sparkline(values: Sequence[float]) -> str:
 
 def as_json(storage_path: str, studies: Sequence[StudyStatus]) -> str:
     """One JSON object on one line; what is not known, or not finite, is null."""
-    return json.dumps({"storage_path": storage_path, "studies": [_plain(asdict(study)) for study in studies]})
+    records = [{**asdict(study), "num_ended": study.num_ended} for study in studies]
+    return json.dumps(_plain({"storage_path": storage_path, "studies": records}))
 
 
 def _plain(value: Any) -> Any:

@@ -6,20 +6,22 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from analysis.configurations import points_of
 from analysis.front import hypervolume, pareto_front
+from analysis.growing_front import GrowingFront
 from analysis.load import Study, StudyError, load_study
 from analysis.table import rows
 from tuning.config import resume_command
 from tuning.events import EventName, read_events
 from tuning.heartbeat import running_beat
 from tuning.launches import Launch, Rate, Seconds, launches, overall_rate, recent_rate, total_seconds
+from tuning.outcome import Goals
 from tuning.records import TrialState
 
 RUNNING: Final = "running"
@@ -131,7 +133,7 @@ def _status(study: Study, detailed: bool, now: datetime) -> StudyStatus:
     last = known[-1] if known and is_running else None
     state, reason = _state(study, known, is_running)
     trials = _trials(study, is_running)
-    front, value = _front(study, study.points, state == FINISHED)
+    front, value = _front(study, state == FINISHED)
     status = StudyStatus(
         name=study.name,
         state=state,
@@ -177,23 +179,23 @@ def _counts(values: pd.Series) -> dict[str, int]:
     return {str(value): count for value, count in Counter(values.tolist()).most_common()}
 
 
-def _front(study: Study, points: pd.DataFrame, is_finished: bool) -> tuple[pd.DataFrame | None, float | None]:
+def _front(study: Study, is_finished: bool) -> tuple[pd.DataFrame | None, float | None]:
     """The members and their hypervolume, each None where it cannot be told yet."""
     if is_finished and not study.front.empty:
         return study.front, _hypervolume(study, study.front, study.untouched)
     if not study.search_reference:
         return None, None
-    if points.empty:
-        return points, _hypervolume(study, None, study.search_reference)
-    members = pareto_front(points, study.objectives, study.constraints, study.search_reference)
+    if study.points.empty:
+        return study.points, _hypervolume(study, study.points, study.search_reference)
+    members = pareto_front(study.points, study.objectives, study.constraints, study.search_reference)
     return members, _hypervolume(study, members, study.search_reference)
 
 
-def _hypervolume(study: Study, members: pd.DataFrame | None, reference: Mapping[str, float]) -> float | None:
+def _hypervolume(study: Study, members: pd.DataFrame, reference: Mapping[str, float]) -> float | None:
     ideal = study.ideal
     if ideal is None:
         return None
-    return 0.0 if members is None or members.empty else hypervolume(members, study.objectives, reference, ideal)
+    return 0.0 if members.empty else hypervolume(members, study.objectives, reference, ideal)
 
 
 def _seconds_left(study: Study, launch: Launch | None, ended: int, now: datetime) -> float | None:
@@ -233,14 +235,22 @@ def _with_details(
 
 
 def _growth(study: Study) -> list[tuple[int, float]]:
-    """The hypervolume of the front of the first trials that reported, for growing numbers of them."""
-    if study.candidates.empty or study.ideal is None:
+    """The hypervolume of the front of the first trials that reported, for growing numbers of them.
+
+    Where settings were repeated, of the first settings, each with the means over all of its runs.
+    """
+    if study.points.empty or study.ideal is None:
         return []
-    order = sorted(set(study.candidates["trial_id"]), key=lambda name: (len(name), name))
-    numbers = study.candidates["trial_id"].map({name: number for number, name in enumerate(order, start=1)})
+    front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, study.ideal))
+    trials = groupby(sorted(rows(study.points), key=_place), key=_place)
     growth = []
-    for count in np.unique(np.linspace(1, len(order), MAX_POINTS).round().astype(int)).tolist():
-        _, value = _front(study, points_of(study.candidates[numbers <= count], study.trials), False)
-        if value is not None:
-            growth.append((count, value))
-    return growth
+    for count, (_, points) in enumerate(trials, start=1):
+        for point in points:
+            front.add(point)
+        growth.append((count, front.hypervolume))
+    chosen = np.unique(np.linspace(0, len(growth) - 1, MAX_POINTS).round().astype(int))
+    return [growth[position] for position in chosen.tolist()]
+
+
+def _place(row: Mapping[str, Any]) -> tuple[int, str]:
+    return len(row["trial_id"]), row["trial_id"]
