@@ -222,7 +222,7 @@ def _with_details(
         methods={str(method): _counts(of["state"]) for method, of in trials.groupby("method")},
         failures=reasons(TrialState.FAIL),
         endings=reasons(TrialState.COMPLETE),
-        metrics=list(dict.fromkeys(goal.metric for goal in (*study.objectives, *study.constraints))),
+        metrics=_metrics(study),
         front=[] if front is None else rows(front),
         is_remeasured=status.state == FINISHED and not study.front.empty,
         growth=_growth(study),
@@ -232,6 +232,11 @@ def _with_details(
         resume=None if status.state in (RUNNING, FINISHED) else resume_command(study.config),
     )
     return replace(status, details=details)
+
+
+def _metrics(study: Study) -> list[str]:
+    objectives = [objective.metric for objective in study.objectives]
+    return list(dict.fromkeys([*objectives, *(constraint.metric for constraint in study.constraints)]))
 
 
 def _growth(study: Study) -> list[tuple[int, float]]:
