@@ -8,6 +8,7 @@ resumed from an object store has its records brought to this machine.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -35,6 +36,7 @@ __all__ = [
     "parse_constraint",
     "parse_objective",
     "render",
+    "resume_command",
     "to_yaml",
 ]
 
@@ -200,3 +202,8 @@ def _warm_starts(config: StudyConfig) -> list[str]:
     from tuning.warm_start import taken_by  # which reads studies by means of this module
 
     return list(map(str, taken_by(config)))
+
+
+def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:
+    """What to type to go on with a study."""
+    return shlex.join(["python", script, "--name", config.name, "--storage-path", config.storage_path, "--resume"])

@@ -98,6 +98,16 @@ class StudyFiles:
         return self.root / "timing.json"
 
     @property
+    def events(self) -> Path:
+        """What happened when: one JSON line an event, of all launches."""
+        return self.root / "events.jsonl"
+
+    @property
+    def running(self) -> Path:
+        """The sign of life of the process that drives the study; gone when it ends."""
+        return self.root / ".running.json"
+
+    @property
     def study_id(self) -> Path:
         """A random id that tells this study from an earlier one of the same name in a shared store."""
         return self.root / ".study_id"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tuning.baseline import RETRAINED, Baseline
 from tuning.files import StudyFiles
+from tuning.logged import LoggedView, TrialEvents
 from tuning.outcome import Goals
 from tuning.records import Records
 from tuning.schema import StudyConfig, dump
 from tuning.tracking import Tracker
 from tuning.trials import parameter_columns
 from tuning.workers import Workers
-
-if TYPE_CHECKING:
-    from tuning.terminal import StudyView
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Session:
         config: what was asked for.
         files: where it is kept.
         workers: where work is done.
-        view: where progress is shown.
+        view: where progress is shown and kept.
         baseline: what was measured before any trial.
         goals: what reports are judged by, relative to the untouched model as trials measure it.
         records: reports.csv and trials.csv.
@@ -36,7 +33,7 @@ class Session:
     config: StudyConfig
     files: StudyFiles
     workers: Workers
-    view: StudyView
+    view: LoggedView
     baseline: Baseline
     goals: Goals
     records: Records
@@ -44,7 +41,7 @@ class Session:
 
     @classmethod
     def open(
-        cls, config: StudyConfig, files: StudyFiles, workers: Workers, view: StudyView, baseline: Baseline
+        cls, config: StudyConfig, files: StudyFiles, workers: Workers, view: LoggedView, baseline: Baseline
     ) -> Session:
         """Make the goals and open the records and MLflow.
 
@@ -61,6 +58,7 @@ class Session:
             baseline=goals.baseline,
             suffixes=config.report_suffixes,
             decided=config.decided_metrics,
+            listener=TrialEvents(view.log),
         )
         return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline))
 

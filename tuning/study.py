@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,9 +19,10 @@ from trainable.depot import Depot
 from tuning import warm_start
 from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
-from tuning.config import to_yaml
+from tuning.config import resume_command, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
 from tuning.live_front import trial_ranks
+from tuning.logged import study_log
 from tuning.mirror import Mirror, begin_launch
 from tuning.records import TrialState
 from tuning.remeasure import compared_columns, confirmed_front
@@ -79,21 +79,20 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     write_text_atomic(files.study, to_yaml(config))
     begin_launch(files)
     warm_start.begin(config, files, view)
-    with Mirror(files, config.depot).running(), Workers(config, files, view) as workers:
+    with (
+        Mirror(files, config.depot).running(),
+        study_log(config, files, view, resume=resume) as logged,
+        Workers(config, files, logged) as workers,
+    ):
         baseline = _baseline(config, workers, files, resume)
         workers.keep_quality(baseline)
-        session = Session.open(config, files, workers, view, baseline)
+        session = Session.open(config, files, workers, logged, baseline)
         try:
             clock = search(session, resume=resume)
             front = _confirm(session)
             return _finish(session, front, clock.timing(began))
         finally:
             session.close()
-
-
-def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:
-    """What to type to go on with a study."""
-    return shlex.join(["python", script, "--name", config.name, "--storage-path", config.storage_path, "--resume"])
 
 
 def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, resume: bool) -> Baseline:

@@ -22,8 +22,8 @@ from tuning.schema import StudyConfig
 if TYPE_CHECKING:
     from metrics.metric import Measurement
     from trainable.plan import TrialPlan
+    from tuning.logged import Progress
     from tuning.measuring import SearchReference
-    from tuning.terminal import StudyView
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +37,7 @@ class Workers:
         view: shows the progress of tasks.
     """
 
-    def __init__(self, config: StudyConfig, files: StudyFiles, view: StudyView) -> None:
+    def __init__(self, config: StudyConfig, files: StudyFiles, view: Progress) -> None:
         self._config, self._files, self._view = config, files, view
         self._plan: TrialPlan | None = None
         self._labels: dict[str, str] = {}
