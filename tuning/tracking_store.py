@@ -41,6 +41,8 @@ class StudyKey:
     experiment: str
     study: str
     study_id: str
+    root: Path
+    """The study's directory, out of which no file is logged."""
     artifacts: str | None = None
     """Where the experiment keeps artifacts; None where a server decides."""
 
@@ -95,11 +97,17 @@ class MlflowStore:
         for name, text in write.texts.items():
             self._client.log_text(run.run_id, text, name)
         for path, folder in write.artifacts.items():
-            if Path(path).exists():
-                self._client.log_artifact(run.run_id, path, folder or None)
-            else:
-                logger.warning("%s was gone before MLflow could be given it", path)
+            self._log_file(run, Path(path), folder)
         self._set_status(run, write)
+
+    def _log_file(self, run: _Run, path: Path, folder: str) -> None:
+        """A file of the study; what is queued was read from a file, which must not make others public."""
+        if not path.resolve().is_relative_to(self._key.root.resolve()):
+            logger.warning("MLflow must be given files of the study only, but not %s: it was passed over", path)
+        elif path.exists():
+            self._client.log_artifact(run.run_id, str(path), folder or None)
+        else:
+            logger.warning("%s was gone before MLflow could be given it", path)
 
     def _log_labels(self, run: _Run, write: Write) -> None:
         from mlflow.entities import Param, RunTag
