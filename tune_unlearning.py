@@ -33,6 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(render(config), markup=False, soft_wrap=True)
         return 0
 
+    from tuning.problems import redact
     from tuning.study import resume_command, run_study
     from tuning.summary import final_summary
     from tuning.terminal import StudyView
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     except Exception as error:
-        errors.print(f"the study failed: {error}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)
+        failure = f"the study failed: {redact(str(error))}"
+        errors.print(f"{failure}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     final_summary(console, result, config)
     return 0

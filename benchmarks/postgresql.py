@@ -17,8 +17,11 @@ class NoServerError(Exception):
 
 
 @contextmanager
-def temporary_server() -> Iterator[str]:
+def temporary_server(password: str = "") -> Iterator[str]:
     """The URL of a fresh database, on a socket in a temporary folder; the server ends with the context.
+
+    Args:
+        password: of the one user, which is not in the URL and which the server asks for; empty: it asks nobody.
 
     Raises:
         NoServerError: ``initdb`` or ``pg_ctl`` is not on the path, or fails.
@@ -29,13 +32,21 @@ def temporary_server() -> Iterator[str]:
     with tempfile.TemporaryDirectory() as folder:
         data = Path(folder) / "data"
         user = _owner(Path(folder))
-        _call(user, "initdb", "-D", str(data), "-U", "benchmark", "--auth", "trust", "-E", "UTF8")
+        _call(user, "initdb", "-D", str(data), "-U", "benchmark", "-E", "UTF8", *_authentication(folder, password))
         options = f"-k {folder} -h ''"
         _call(user, "pg_ctl", "-D", str(data), "-w", "-l", f"{folder}/log", "-o", options, "start")
         try:
             yield f"postgresql://benchmark@/postgres?host={folder}"
         finally:
             _call(user, "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+
+
+def _authentication(folder: str, password: str) -> list[str]:
+    if not password:
+        return ["--auth", "trust"]
+    file = Path(folder) / "password"
+    file.write_text(password + "\n", encoding="utf-8")
+    return ["--auth", "scram-sha-256", "--pwfile", str(file)]
 
 
 def _owner(folder: Path) -> str | None:

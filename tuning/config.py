@@ -64,6 +64,9 @@ _COMPANIONS = {"retrained_model": _OF_THE_MODEL, "unseen": ("model", "retain")}
 """Optional files that lose their meaning when a flag replaces one of these fields."""
 
 
+_LOOKED_AT = 200
+"""Unknown keys of which the nearest field is looked for, more than anybody reads."""
+
 _LENIENT = ConfigDict(coerce_numbers_to_str=StudyConfig.model_config.get("coerce_numbers_to_str", False))
 
 
@@ -155,7 +158,8 @@ def _valid_values(given: Mapping[str, Any], problems: list[Problem], complete: b
         complete: whether a field that is missing is a problem.
     """
     fields = StudyConfig.model_fields
-    problems += [unknown_key(name) for name in given if name not in fields]
+    unknown = [name for name in given if name not in fields]
+    problems += [unknown_key(name) for name in unknown[:_LOOKED_AT]]
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in given:

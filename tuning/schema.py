@@ -156,7 +156,7 @@ class StudyConfig(BaseModel):
     num_denoising_steps: Positive = Field(description="sampler steps of one restoration")
     injection_timestep: Positive = Field(description="timestep that forget images are noised to before restoration")
     num_probes: Positive = Field(description="Hutchinson probes of the likelihood in a report")
-    num_likelihood_evaluations: Positive = Field(description="network calls of one likelihood")
+    num_likelihood_evaluations: int = Field(ge=13, description="network calls of one likelihood")
     num_membership_noises: Positive = Field(description="noises per image of the membership loss")
     evaluation_batch_size: Positive = Field(description="rows of one forward pass in evaluation")
     num_neighbours: Positive = Field(description="retain images nearest to the forget images, watched for damage")

@@ -66,7 +66,7 @@ class Tracker:
         self._depot = depot
         self._uri = tracking_uri or f"sqlite:///{files.mlflow_database}"
         artifacts = None if self._uri.startswith(("http:", "https:")) else files.mlflow_artifacts.as_uri()
-        self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), artifacts)
+        self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), files.root, artifacts)
         self._tags = {"workload": workload}
         self._not_metrics = NOT_METRICS | set(parameters)
         self._spool = Spool(files.mlflow_spool)

@@ -43,6 +43,8 @@ class StudyKey:
     experiment: str
     study: str
     study_id: str
+    root: Path
+    """The study's directory, out of which no file is logged."""
     artifacts: str | None = None
     """Where the experiment keeps artifacts; None where a server decides."""
 
@@ -102,15 +104,21 @@ class MlflowStore:
         for name, text in write.texts.items():
             self._client.log_text(run.run_id, text, name)
         for path, folder in write.artifacts.items():
-            if self._is_at_hand(Path(path)):
-                self._client.log_artifact(run.run_id, path, folder or None)
-            else:
-                logger.warning("%s was gone before MLflow could be given it", path)
+            self._log_file(run, Path(path), folder)
         self._set_status(run, write)
 
+    def _log_file(self, run: _Run, path: Path, folder: str) -> None:
+        """A file of the study; what is queued was read from a file, which must not make others public."""
+        if not path.resolve().is_relative_to(self._key.root.resolve()):
+            logger.warning("MLflow must be given files of the study only, but not %s: it was passed over", path)
+        elif self._is_at_hand(path):
+            self._client.log_artifact(run.run_id, str(path), folder or None)
+        else:
+            logger.warning("%s was gone before MLflow could be given it", path)
+
     def _is_at_hand(self, path: Path) -> bool:
-        """Whether there is such a file, here or where workers hand theirs over; a queue may come from elsewhere."""
-        if self._depot is not None and path.is_relative_to(self._depot.root):
+        """Whether there is such a file, here or where workers hand theirs over."""
+        if self._depot is not None:
             with suppress(FileNotFoundError):
                 self._depot.download(path)
         return path.exists()

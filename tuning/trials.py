@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ray import tune
 from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
@@ -17,6 +18,12 @@ from tuning.files import StudyFiles
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
 
+#: Variables that Ray Tune copies from this process into its workers' runtime environment, which Ray writes, values and
+#: all, to its logs and shows on its dashboard.
+LOGGED_BY_RAY: Final = frozenset(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
+
 
 def run_trials(
     config: StudyConfig,
@@ -25,7 +32,11 @@ def run_trials(
     callbacks: Sequence[Callback],
     scheduler: TrialScheduler | None = None,
 ) -> None:
-    """Run trials until the search is over; without a scheduler, each to its end."""
+    """Run trials until the search is over; without a scheduler, each to its end.
+
+    Workers have the credentials of their own node.
+    """
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(LOGGED_BY_RAY)
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
     trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
     tuner = tune.Tuner(

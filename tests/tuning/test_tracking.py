@@ -85,12 +85,11 @@ def dump(storage: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def told(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def told(storage: Path) -> Path:
     """A storage path with one study that was told, closed, and told again in full by a second tracker."""
-    pictures = tmp_path_factory.mktemp("pictures")
     for repetition in range(2):
         tracker = make_tracker(storage, "told")
-        tell_everything(tracker, pictures)
+        tell_everything(tracker, storage / "told")
         assert tracker.close(60)
         assert set(tracker.run_ids) == {"00000", "00001"}
         rows = dump(storage)
@@ -228,7 +227,7 @@ def test_one_refused_write_does_not_hold_up_the_others(
     tracker = make_tracker(told, "refused")
     tracker.start_trial("00000", {"method": "siss", "a bad *? key": 1})
     tracker.start_trial("00001", CONFIG)
-    tracker.log_image("00001", "samples", told / "gone.png")
+    tracker.log_image("00001", "samples", told / "refused" / "gone.png")
     with caplog.at_level(logging.WARNING):
         assert tracker.close(60)
     assert "MLflow refused a write to run '00000'" in caplog.text
@@ -269,3 +268,21 @@ def test_the_spool_survives_its_process_and_a_torn_line(tmp_path: Path, caplog: 
     spool.done(1)
     assert not path.exists()
     assert spool.wait_empty(0.1)
+
+
+def test_what_is_queued_makes_no_file_public_that_is_not_of_the_study(
+    storage: Path, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spool of a study from elsewhere may name any file, or a link to one."""
+    root, outside = storage / "spooled", storage / "private.txt"
+    root.mkdir()
+    outside.write_text("private")
+    (root / "link.txt").symlink_to(outside)
+    (root / "own.txt").write_text("own")
+    paths = (str(outside), f"{root}/../private.txt", str(root / "link.txt"), str(root / "own.txt"))
+    Spool(StudyFiles(root).mlflow_spool).append(Write(STUDY_RUN, artifacts=dict.fromkeys(paths, "taken")))
+    with caplog.at_level(logging.WARNING):
+        assert make_tracker(storage, "spooled").close(60)
+    run = runs_of(client, "spooled")[""]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "taken")] == ["taken/own.txt"]
+    assert caplog.text.count("files of the study only") == 3
