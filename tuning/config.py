@@ -7,6 +7,7 @@ study file; the flags. Nothing is written and nothing started here, and no engin
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -33,6 +34,7 @@ __all__ = [
     "parse_constraint",
     "parse_objective",
     "render",
+    "resume_command",
     "to_yaml",
 ]
 
@@ -194,3 +196,8 @@ def _warm_starts(config: StudyConfig) -> list[str]:
     from tuning.warm_start import taken_by  # which reads studies by means of this module
 
     return list(map(str, taken_by(config)))
+
+
+def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:
+    """What to type to go on with a study."""
+    return shlex.join(["python", script, "--name", config.name, "--storage-path", config.storage_path, "--resume"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
 import shutil
 import time
 from collections.abc import Mapping, Sequence
@@ -20,7 +19,7 @@ from analysis.table import rows
 from tuning import warm_start
 from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
-from tuning.config import to_yaml
+from tuning.config import resume_command, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
 from tuning.live_front import trial_ranks
 from tuning.records import TrialState
@@ -59,7 +58,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
 
     Raises:
         StudyFailedError: no trial reported.
-        KeyboardInterrupt: the search was interrupted; ``resume_command`` goes on with it.
+        KeyboardInterrupt: it was interrupted; ``resume_command`` goes on with it.
     """
     began = time.monotonic()
     files = StudyFiles(config.root)
@@ -76,11 +75,6 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
             return _finish(session, front, clock.timing(began))
         finally:
             session.close()
-
-
-def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:
-    """What to type to go on with a study."""
-    return shlex.join(["python", script, "--name", config.name, "--storage-path", config.storage_path, "--resume"])
 
 
 def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, resume: bool) -> Baseline:

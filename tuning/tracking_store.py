@@ -177,8 +177,10 @@ def _client(tracking_uri: str) -> Any:
     """An MlflowClient that makes no call of its own accord and keeps off the terminal. The import takes seconds."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    from mlflow.store.db import utils
     from mlflow.tracking import MlflowClient
 
+    utils.MAX_RETRY_COUNT = 1  # as with servers: ten tries at a database take a minute and a half
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri)

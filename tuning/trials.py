@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ray import tune
-from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
@@ -23,8 +23,9 @@ def run_trials(
     generator: StudySearchGenerator,
     callbacks: Sequence[Callback],
     scheduler: TrialScheduler | None = None,
+    stopper: Stopper | None = None,
 ) -> None:
-    """Run trials until the search is over; without a scheduler, each to its end."""
+    """Run trials until the search is over, or the stopper says so; without a scheduler, each to its end."""
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
     trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
     tuner = tune.Tuner(
@@ -41,6 +42,7 @@ def run_trials(
             storage_path=str(config.root.absolute()),
             callbacks=list(callbacks),
             verbose=0,
+            stop=stopper,
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
         ),

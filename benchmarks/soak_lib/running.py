@@ -43,6 +43,12 @@ class Launch:
         """Both streams of all starts, one after another."""
         return self.storage / "launch.log"
 
+    @property
+    def files(self) -> StudyFiles:
+        """Of the one study below the storage path."""
+        [root] = [path.parent for path in self.storage.glob("*/study.yaml")]
+        return StudyFiles(root)
+
     def start(self, *flags: str) -> RunningStudy:
         """Start the study in a session of its own, so that a signal to its group reaches its workers too."""
         words = [sys.executable, str(PROJECT_ROOT / "tune_unlearning.py"), "--study", str(self.study_file)]
@@ -70,8 +76,7 @@ class RunningStudy:
     @property
     def files(self) -> StudyFiles:
         """Of the one study below the storage path."""
-        [root] = [path.parent for path in self.launch.storage.glob("*/study.yaml")]
-        return StudyFiles(root)
+        return self.launch.files
 
     @property
     def num_reports(self) -> int:
