@@ -19,17 +19,14 @@ from pathlib import Path
 from rich.console import Console
 
 from benchmarks.soak_lib.accounts import Accounts, acknowledged, settle
-from benchmarks.soak_lib.running import Launch, RunningStudy, StuckError
+from benchmarks.soak_lib.running import Launch, StuckError
 from benchmarks.soak_lib.scenarios import SCENARIOS, Scenario, Setting
-from benchmarks.soak_lib.service_faults import processes
 from benchmarks.table import Result, show
 from trainable.testing import write_tiny_study
 
 NUM_TRIALS = 4
 RUNGS = (50, 100, 150)
 MOST_RESUMES = 3
-#: How long what a study leaves behind may take to go away, in seconds.
-AFTERLIFE_SECONDS = 30.0
 
 
 @dataclass(frozen=True)
@@ -119,20 +116,12 @@ def _until_it_ends(launch: Launch, setting: Setting, chance: random.Random) -> l
     setting.inject(study)
     resumes = 0
     while study.finish() != 0:
-        _wait_for_processes(study)
+        study.wait_until_gone()
         if (resumes := resumes + 1) > MOST_RESUMES:
             raise StuckError(f"the study must end after {MOST_RESUMES} resumes, but did not: see {launch.log}")
         study = launch.start(*setting.resume_flags, "--resume")
-    _wait_for_processes(study)
+    study.wait_until_gone()
     return before
-
-
-def _wait_for_processes(study: RunningStudy) -> None:
-    end = time.monotonic() + AFTERLIFE_SECONDS
-    while left := processes(study):
-        if time.monotonic() > end:
-            raise StuckError(f"processes must end with their study, but {[process.name() for process in left]} did not")
-        time.sleep(0.2)
 
 
 def _study_file(folder: Path) -> Path:

@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -38,8 +39,8 @@ STATUS: Final = {
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
 GATHER_SECONDS: Final = 0.3
-#: Tries in a row after which a store counts as away, so that nobody waits for it any more.
-AWAY_AFTER: Final = 4
+#: How long no try must have worked for a store to count as away, so that nobody waits for it any more.
+AWAY_SECONDS: Final = 5.0
 
 
 class Tracker:
@@ -72,6 +73,7 @@ class Tracker:
         self._closing = threading.Event()
         self._hurry = threading.Event()
         self._failures = 0  # in a row
+        self._failing_since = 0.0  # when the first of them began
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -157,9 +159,9 @@ class Tracker:
         A store that is away is tried once more, not waited for.
         """
         seen = self._failures
-        if seen >= AWAY_AFTER:
+        if self._is_away():
             self._hurry.set()
-        return self._spool.wait_until(lambda: self._failures > max(seen, AWAY_AFTER - 1), timeout)
+        return self._spool.wait_until(lambda: self._failures > seen and self._is_away(), timeout)
 
     def close(self, timeout: float = 30.0) -> bool:
         """Write what is left, but try a store that fails only once more; whether everything is written."""
@@ -171,6 +173,9 @@ class Tracker:
             logger.warning("%d writes to MLflow are kept in the study's spool until it is resumed", left)
         return not left
 
+    def _is_away(self) -> bool:
+        return self._failures > 0 and time.monotonic() - self._failing_since > AWAY_SECONDS
+
     def _write(self, write: Write) -> None:
         self._spool.append(write)
 
@@ -180,25 +185,27 @@ class Tracker:
         while True:
             closing = self._closing.is_set()
             writes = self._spool.wait(0.1 if closing else 1.0)
-            if closing and (not len(self._spool) or self._failures >= AWAY_AFTER):
+            if closing and (not len(self._spool) or self._is_away()):
                 return
             if not writes:
                 self._spool.done()  # of lines that are no writes
                 continue
+            began = time.monotonic()
             try:
                 store = store or MlflowStore(self._uri, self._key)
                 store.apply(writes)
             except Exception as error:  # of MLflow, its drivers, the network or the server: none may end a study
                 store = None
-                self._note_failure(error)
+                self._note_failure(error, began)
                 if closing:
                     return
                 self._pause(min(FIRST_DELAY_SECONDS * 2 ** (self._failures - 1), LONGEST_DELAY_SECONDS))
                 continue
             self._note_success(store)
 
-    def _note_failure(self, error: Exception) -> None:
+    def _note_failure(self, error: Exception, began: float) -> None:
         if not self._failures:
+            self._failing_since = began
             logger.warning("MLflow cannot be written, which is tried again until it can: %s", _brief(error))
         self._failures += 1
         self._spool.notify()

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from tuning.files import StudyFiles
 from tuning.paths import PROJECT_ROOT
 
@@ -125,6 +127,29 @@ class RunningStudy:
             return
         self.process.wait()
 
+    def processes(self) -> list[psutil.Process]:
+        """What runs in the session that it was started in, whoever the parent is by now; zombies do not run."""
+        return [process for process in psutil.process_iter() if _is_of(process, self.process.pid)]
+
+    def wait_until_gone(self, seconds: float = 30.0) -> None:
+        """Until nothing is left of it, a killed driver's workers and services included.
+
+        Raises:
+            StuckError: something is.
+        """
+        end = time.monotonic() + seconds
+        while left := self.processes():
+            if time.monotonic() > end:
+                raise StuckError(f"processes must end with their study, but {[p.name() for p in left]} did not")
+            time.sleep(PERIOD)
+
     def _state(self) -> str:
         text = self.launch.log.read_text(encoding="utf-8", errors="replace")
         return f"exit status {self.process.poll()}, {self.num_reports} reports; {text[-2000:]}"
+
+
+def _is_of(process: psutil.Process, session: int) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False

@@ -51,24 +51,12 @@ def kill_driver(study: RunningStudy) -> None:
 
 def kill_cluster(study: RunningStudy) -> None:
     """SIGKILL to the driver and to every process of its session: raylet, GCS, workers."""
-    for process in processes(study):
+    for process in study.processes():
         try:
             process.kill()
         except psutil.NoSuchProcess:
             continue
     study.process.wait()
-
-
-def processes(study: RunningStudy) -> list[psutil.Process]:
-    """What runs in the session that a study was started in, whoever its parent is by now; zombies do not run."""
-    return [process for process in psutil.process_iter() if _is_of(process, study.process.pid)]
-
-
-def _is_of(process: psutil.Process, session: int) -> bool:
-    try:
-        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
-    except (ProcessLookupError, psutil.NoSuchProcess):
-        return False
 
 
 def mlflow_down_and_back(server: MlflowServer, seconds: float = AWAY_SECONDS) -> None:
