@@ -109,18 +109,17 @@ def _until_it_ends(launch: Launch, setting: Setting, chance: random.Random) -> l
     Raises:
         StuckError: the study, or a process of it, did not end.
     """
-    study = launch.start()
-    study.wait_for_reports(chance.randrange(1, NUM_TRIALS * len(RUNGS) - 2))
+    studies = [launch.start()]
+    studies[0].wait_for_reports(chance.randrange(1, NUM_TRIALS * len(RUNGS) - 2))
     time.sleep(chance.random())
-    before = acknowledged(study.files)
-    setting.inject(study)
-    resumes = 0
-    while study.finish() != 0:
-        study.wait_until_gone()
-        if (resumes := resumes + 1) > MOST_RESUMES:
+    before = acknowledged(launch.files)
+    setting.inject(studies[0])
+    while studies[-1].finish() != 0:
+        if len(studies) > MOST_RESUMES:
             raise StuckError(f"the study must end after {MOST_RESUMES} resumes, but did not: see {launch.log}")
-        study = launch.start(*setting.resume_flags, "--resume")
-    study.wait_until_gone()
+        studies.append(launch.start(*setting.resume_flags, "--resume"))
+    for study in studies:
+        study.wait_until_gone()
     return before
 
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,8 @@ import psutil
 from tuning.files import StudyFiles
 from tuning.paths import PROJECT_ROOT
 
+#: What stays of Ray for about a minute when it is killed: it reports the death to a server that is dead as well.
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "")
 #: How often a condition is looked at, in seconds.
 PERIOD = 0.05
 
@@ -131,21 +133,32 @@ class RunningStudy:
         """What runs in the session that it was started in, whoever the parent is by now; zombies do not run."""
         return [process for process in psutil.process_iter() if _is_of(process, self.process.pid)]
 
-    def wait_until_gone(self, seconds: float = 30.0) -> None:
+    def wait_until_gone(self, seconds: float = 150.0, lingering: Collection[str] = ()) -> None:
         """Until nothing is left of it, a killed driver's workers and services included.
 
+        Args:
+            seconds: how long that may take.
+            lingering: names of processes that may still be there.
+
         Raises:
-            StuckError: something is.
+            StuckError: another is.
         """
         end = time.monotonic() + seconds
-        while left := self.processes():
+        while left := [name for name in map(_name, self.processes()) if name not in lingering]:
             if time.monotonic() > end:
-                raise StuckError(f"processes must end with their study, but {[p.name() for p in left]} did not")
+                raise StuckError(f"processes must end with their study, but {', '.join(left)} did not")
             time.sleep(PERIOD)
 
     def _state(self) -> str:
         text = self.launch.log.read_text(encoding="utf-8", errors="replace")
         return f"exit status {self.process.poll()}, {self.num_reports} reports; {text[-2000:]}"
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
 
 
 def _is_of(process: psutil.Process, session: int) -> bool:

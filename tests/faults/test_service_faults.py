@@ -17,7 +17,7 @@ from benchmarks.postgresql import NoServerError, own_server
 from benchmarks.soak_lib import service_faults as faults
 from benchmarks.soak_lib.accounts import acknowledged, settle
 from benchmarks.soak_lib.mlflow_server import MlflowServer
-from benchmarks.soak_lib.running import Launch
+from benchmarks.soak_lib.running import AGENTS, Launch
 from benchmarks.soak_lib.scenarios import NOBODY
 from trainable.testing import write_tiny_study
 from tuning.optuna_store import open_storage
@@ -93,9 +93,9 @@ def test_signals_and_kills_while_mlflow_is_not_there(study_file, undisturbed, st
     study = launch.start("--resume")
     study.wait_for_reports(len(acknowledged(launch.files)) + 1)
     faults.leave_journal_lock(study)
-    study.wait_until_gone()
+    study.wait_until_gone(20, lingering=AGENTS)
 
-    study = launch.start("--resume")
+    killed, study = study, launch.start("--resume")
     study.wait_for_reports(len(acknowledged(launch.files)) + 1)
     faults.kill_cluster(study)
     assert not study.processes()
@@ -105,6 +105,8 @@ def test_signals_and_kills_while_mlflow_is_not_there(study_file, undisturbed, st
     assert study.finish() == 0, launch.log.read_text()
     assert settle(launch.files, NUM_TRIALS, RUNGS, before=before, mlflow_tracking_uri=store).are_settled
     assert_equal(launch, undisturbed)
+    for one in (killed, study):
+        one.wait_until_gone()
 
 
 def test_mlflow_goes_and_comes_sqlite_is_locked_and_the_clock_goes_back(study_file, undisturbed, storage, tmp_path):
