@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ray.tune import Checkpoint
+from ray.tune import Checkpoint, TuneError
 from ray.tune.schedulers import FIFOScheduler
 
 from analysis.table import rows
@@ -14,8 +14,10 @@ from trainable.depot import Depot
 from tuning import retelling
 from tuning.callback import CUT_OFF, Stateful, StudyCallback, verdict
 from tuning.deadline import CutOff, Deadline, UntilDeadline
+from tuning.interruption import Interruption, UntilInterrupted
 from tuning.known_trials import known_trials
 from tuning.outcome import TIME_BUDGET
+from tuning.patience import away_behind
 from tuning.records import Records, TrialState
 from tuning.scheduler import ParetoHalving
 from tuning.schema import StudyConfig
@@ -39,7 +41,8 @@ def search(session: Session, *, resume: bool) -> TrialClock:
 
     Raises:
         StudyFailedError: no trial reported.
-        KeyboardInterrupt: trials were cut off by an interrupt; they go on from where they were on a resume.
+        StoreAwayError: the Optuna storage stayed away too long.
+        KeyboardInterrupt: a signal asked to stop; trials go on from where they were on a resume.
     """
     config, records = session.config, session.records
     searcher = _searcher(session)
@@ -47,10 +50,16 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         retelling.retell(records, session.tracker, config.depot)
     interrupted = reconcile(searcher, records, session.tracker, config.depot) if resume else {}
     scheduler = _scheduler(session, searcher)
-    deadline, cut_off = Deadline(config.time_budget), CutOff()
+    deadline, cut_off, interruption = Deadline(config.time_budget), CutOff(), Interruption()
     until = UntilDeadline(deadline, scheduler)
+    asked = UntilInterrupted(interruption, until, session.view.message)
     slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
-    generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted, is_over=deadline.is_over)
+    generator = StudySearchGenerator(
+        searcher,
+        max_concurrent=slots,
+        checkpoints=interrupted,
+        is_over=lambda: deadline.is_over() or interruption.is_asked(),
+    )
     callback = StudyCallback(
         records,
         session.goals,
@@ -64,9 +73,14 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
     session.view.stage("trials", config.num_trials)
     clock = TrialClock(slots)
-    run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], until)
+    try:
+        with interruption:
+            run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], asked, asked)
+    except TuneError as error:  # Ray puts the text of a traceback in place of what went wrong
+        raise away_behind(error) or error from None
     # Ray takes an interrupt and returns as if done.
-    if cut_off.names or not (deadline.is_over() or searcher.is_finished()):
+    if interruption.is_asked() or cut_off.names or not (deadline.is_over() or searcher.is_finished()):
+        session.tracker.finish_study(TrialState.STOPPED)
         raise KeyboardInterrupt
     settle(searcher, records, session.tracker)
     _require_reports(session)
@@ -139,13 +153,17 @@ def reconcile(
     """Settle with Optuna what ended when the last process died.
 
     A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
-    its end, by itself or by the scheduler's word, and only its end was lost.
+    its end, by itself or by the scheduler's word, and only its end was lost; so had one that reported at the last step.
 
     Returns:
         Trial → checkpoint of those that were running: they are handed out again and go on from there.
     """
     reports, trials, states = records.reports_frame(), records.trials_frame(), records.states
-    lost = [name for name in searcher.running_trials() if set(records.steps(name)) - searcher.steps_told(name)]
+    lost = [
+        name
+        for name in searcher.running_trials()
+        if set(records.steps(name)) - searcher.steps_told(name) or searcher.last_step in records.steps(name)
+    ]
     ended = {
         name: rows(reports[reports["trial_id"] == name])
         for name in [*lost, *(name for name in searcher.running_trials() if states.get(name) is TrialState.COMPLETE)]

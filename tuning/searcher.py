@@ -144,6 +144,11 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """Trials of the study in all."""
         return self._plan.num_trials
 
+    @property
+    def last_step(self) -> int | None:
+        """The step at which a trial ends by itself, where that is known."""
+        return self._last_step
+
     def is_finished(self) -> bool:
         """Whether every trial has been handed out."""
         return not self._again and self._next_slot() is None

@@ -71,7 +71,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
 
     Raises:
         StudyFailedError: no trial reported.
-        KeyboardInterrupt: the search was interrupted; ``resume_command`` goes on with it.
+        KeyboardInterrupt: it was interrupted; ``resume_command`` goes on with it.
     """
     began = time.monotonic()
     files = StudyFiles(config.root)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
@@ -99,8 +100,7 @@ class MlflowStore:
 
     def _apply(self, write: Write) -> None:
         run = self._runs.get(write.run) or self._create_run(write)
-        self._log_labels(run, write)
-        self._log_points(run, write)
+        self._log(run, write)
         for name, text in write.texts.items():
             self._client.log_text(run.run_id, text, name)
         for path, folder in write.artifacts.items():
@@ -123,32 +123,30 @@ class MlflowStore:
                 self._depot.download(path)
         return path.exists()
 
-    def _log_labels(self, run: _Run, write: Write) -> None:
-        from mlflow.entities import Param, RunTag
+    def _log(self, run: _Run, write: Write) -> None:
+        """Params, tags and metrics that are new, in as few requests as they fit into."""
+        from mlflow.entities import Metric, Param, RunTag
 
+        points, summaries = self._new_points(run, write)
+        metrics = [Metric(p.key, _plottable(p.value), p.time_ms, p.step) for p in points]
         params = [Param(key, value) for key, value in write.params.items() if key not in run.params]
         tags = [RunTag(key, value) for key, value in write.tags.items() if run.tags.get(key) != value]
-        for chunk in _chunks(params, LABELS_PER_REQUEST):
-            self._client.log_batch(run.run_id, params=chunk)
-        for chunk in _chunks(tags, LABELS_PER_REQUEST):
-            self._client.log_batch(run.run_id, tags=chunk)
+        chunks = [_chunks(metrics, POINTS_PER_REQUEST)] + [_chunks(new, LABELS_PER_REQUEST) for new in (params, tags)]
+        for of_metrics, of_params, of_tags in zip_longest(*chunks, fillvalue=()):
+            self._client.log_batch(run.run_id, metrics=of_metrics, params=of_params, tags=of_tags)
         run.params |= {param.key for param in params}
         run.tags |= {tag.key: tag.value for tag in tags}
+        run.points |= {(point.key, point.step) for point in write.points}
+        run.latest |= summaries
 
-    def _log_points(self, run: _Run, write: Write) -> None:
-        from mlflow.entities import Metric
-
+    def _new_points(self, run: _Run, write: Write) -> tuple[list[Point], dict[str, float]]:
+        """Metrics that the run lacks, and those that describe it as a whole and have changed, which are among them."""
         if write.points and not run.history_read:
             self._read_history(run)
         new = {(point.key, point.step): point for point in reversed(write.points)}
         points = [point for at, point in new.items() if at not in run.points]
         summaries = {key: value for key, value in write.summaries.items() if not _same(run.latest.get(key), value)}
-        points += [Point(key, value, 0, write.time_ms) for key, value in summaries.items()]
-        metrics = [Metric(p.key, _plottable(p.value), p.time_ms, p.step) for p in points]
-        for chunk in _chunks(metrics, POINTS_PER_REQUEST):
-            self._client.log_batch(run.run_id, metrics=chunk)
-        run.points |= set(new)
-        run.latest |= summaries
+        return points + [Point(key, value, 0, write.time_ms) for key, value in summaries.items()], summaries
 
     def _set_status(self, run: _Run, write: Write) -> None:
         if write.status is None or write.status == run.status:
@@ -199,8 +197,10 @@ def _client(tracking_uri: str) -> Any:
     """An MlflowClient that makes no call of its own accord and keeps off the terminal. The import takes seconds."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    from mlflow.store.db import utils
     from mlflow.tracking import MlflowClient
 
+    utils.MAX_RETRY_COUNT = 1  # as with servers: ten tries at a database take a minute and a half
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from ray import tune
-from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig
 from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
@@ -31,8 +31,9 @@ def run_trials(
     generator: StudySearchGenerator,
     callbacks: Sequence[Callback],
     scheduler: TrialScheduler | None = None,
+    stopper: Stopper | None = None,
 ) -> None:
-    """Run trials until the search is over; without a scheduler, each to its end.
+    """Run trials until the search is over, or the stopper says so; without a scheduler, each to its end.
 
     Workers have the credentials of their own node.
     """
@@ -53,6 +54,7 @@ def run_trials(
             **_storage(config.depot),
             callbacks=list(callbacks),
             verbose=0,
+            stop=stopper,
             failure_config=FailureConfig(max_failures=0),
             checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
         ),

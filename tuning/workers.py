@@ -14,6 +14,7 @@ import ray
 from diffusion.rng import derive_seed
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, with_given_ideal
 from tuning.files import StudyFiles
+from tuning.interruption import kept_sigterm
 from tuning.measuring import measure_model, measure_unmemorised, measure_untouched, prepare, timed_calibration
 from tuning.pace import Pace
 from tuning.quality import as_measured, block_sizes, quality_rule
@@ -176,13 +177,14 @@ def start_ray(address: str) -> None:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     paths = [str(PROJECT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    ray.init(
-        address=address,
-        include_dashboard=False if address == "local" else None,
-        log_to_driver=False,
-        logging_level="ERROR",
-        configure_logging=True,
-    )
+    with kept_sigterm():
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=True,
+        )
 
 
 def select(kind: type[Any], config: StudyConfig) -> Any:

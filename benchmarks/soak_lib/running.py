@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 from tuning.files import StudyFiles
 from tuning.paths import PROJECT_ROOT
 from tuning.schema import local_directory
 
+#: What stays of Ray for about a minute when it is killed: it reports the death to a server that is dead as well.
+AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "")
 #: How often a condition is looked at, in seconds.
 PERIOD = 0.05
 
@@ -51,6 +55,12 @@ class Launch:
         """Where the records of studies are on this machine."""
         return self.storage / (local_directory(self.storage_path) if self.storage_path else "")
 
+    @property
+    def files(self) -> StudyFiles:
+        """Of the one study there."""
+        [root] = [path.parent for path in self.records.glob("*/study.yaml")]
+        return StudyFiles(root)
+
     def start(self, *flags: str) -> RunningStudy:
         """Start the study in a session of its own, so that a signal to its group reaches its workers too."""
         words = [sys.executable, str(PROJECT_ROOT / "tune_unlearning.py"), "--study", str(self.study_file)]
@@ -78,8 +88,7 @@ class RunningStudy:
     @property
     def files(self) -> StudyFiles:
         """Of the one study there."""
-        [root] = [path.parent for path in self.launch.records.glob("*/study.yaml")]
-        return StudyFiles(root)
+        return self.launch.files
 
     @property
     def num_reports(self) -> int:
@@ -128,6 +137,40 @@ class RunningStudy:
             return
         self.process.wait()
 
+    def processes(self) -> list[psutil.Process]:
+        """What runs in the session that it was started in, whoever the parent is by now; zombies do not run."""
+        return [process for process in psutil.process_iter() if _is_of(process, self.process.pid)]
+
+    def wait_until_gone(self, seconds: float = 150.0, lingering: Collection[str] = ()) -> None:
+        """Until nothing is left of it, a killed driver's workers and services included.
+
+        Args:
+            seconds: how long that may take.
+            lingering: names of processes that may still be there.
+
+        Raises:
+            StuckError: another is.
+        """
+        end = time.monotonic() + seconds
+        while left := [name for name in map(_name, self.processes()) if name not in lingering]:
+            if time.monotonic() > end:
+                raise StuckError(f"processes must end with their study, but {', '.join(left)} did not")
+            time.sleep(PERIOD)
+
     def _state(self) -> str:
         text = self.launch.log.read_text(encoding="utf-8", errors="replace")
         return f"exit status {self.process.poll()}, {self.num_reports} reports; {text[-2000:]}"
+
+
+def _name(process: psutil.Process) -> str:
+    try:
+        return str(process.name())
+    except psutil.NoSuchProcess:
+        return ""
+
+
+def _is_of(process: psutil.Process, session: int) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):
+        return False
