@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, Final
 
 from ray.tune.schedulers import FIFOScheduler
@@ -14,6 +15,7 @@ from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.known_trials import known_trials
 from tuning.outcome import TIME_BUDGET
 from tuning.records import Records, TrialState
+from tuning.retries import Retries
 from tuning.scheduler import ParetoHalving
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
@@ -35,17 +37,24 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     """Run the study's trials, until there are enough of them or the time is over, whichever comes first.
 
     Raises:
-        StudyFailedError: no trial reported.
+        StudyFailedError: no trial reported, or what was reported could not be written.
         KeyboardInterrupt: trials were cut off by an interrupt; they go on from where they were on a resume.
     """
     config, records = session.config, session.records
     searcher = _searcher(session)
-    interrupted = reconcile(searcher, records, session.tracker) if resume else {}
+    if resume:
+        reconcile(searcher, records, session.tracker)
     scheduler = _scheduler(session, searcher)
     deadline, cut_off = Deadline(config.time_budget), CutOff()
     until = UntilDeadline(deadline, scheduler)
     slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
-    generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted, is_over=deadline.is_over)
+    generator = StudySearchGenerator(
+        searcher,
+        max_concurrent=slots,
+        checkpoint_of=partial(latest_checkpoint, session.files),
+        is_over=deadline.is_over,
+        takes_up=Retries(config.max_failures).takes_up,
+    )
     callback = StudyCallback(
         records,
         session.goals,
@@ -59,7 +68,13 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
     session.view.stage("trials", config.num_trials)
     clock = TrialClock(slots)
-    run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], until)
+    try:
+        run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], until)
+    except Exception as error:
+        refused = os_error_behind(error)
+        if refused is None:
+            raise
+        raise StudyFailedError(f"nothing more can be written: {refused}; make room on that disk") from error
     # Ray takes an interrupt and returns as if done.
     if cut_off.names or not (deadline.is_over() or searcher.is_finished()):
         raise KeyboardInterrupt
@@ -125,7 +140,7 @@ SCHEDULERS: Final[Mapping[str, Callable[[Session, ConstrainedOptunaSearch], FIFO
 }
 
 
-def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> dict[str, str]:
+def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
     """Settle with Optuna what ended when the last process died.
 
     A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
@@ -150,8 +165,6 @@ def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Trac
         records.end_trial(name, {}, state, reason)
         if tracker:
             tracker.end_trial(name, state, reason)
-    checkpoints = {name: latest_checkpoint(records.files, name) for name in open_trials}
-    return {name: path for name, path in checkpoints.items() if path is not None}
 
 
 def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
@@ -167,6 +180,13 @@ def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker
         records.end_trial(name, {}, state, reason)
         if tracker:
             tracker.end_trial(name, state, reason)
+
+
+def os_error_behind(error: BaseException | None) -> OSError | None:
+    """What the system refused, behind an error that Ray has put around it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _require_reports(session: Session) -> None:

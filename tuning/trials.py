@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ray import tune
 from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
@@ -15,6 +16,9 @@ from trainable.unlearning import UnlearningTrainable
 from tuning.files import StudyFiles
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
+
+#: Of a trial: the newest, and the one before it in case that is damaged.
+NUM_RESUME_STATES: Final = 2
 
 
 def run_trials(
@@ -41,8 +45,8 @@ def run_trials(
             storage_path=str(config.root.absolute()),
             callbacks=list(callbacks),
             verbose=0,
-            failure_config=FailureConfig(max_failures=0),
-            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
+            failure_config=FailureConfig(max_failures=0),  # see tuning.retries
+            checkpoint_config=CheckpointConfig(num_to_keep=NUM_RESUME_STATES, checkpoint_frequency=1),
         ),
     )
     tuner.fit()
@@ -53,8 +57,13 @@ def _directory_of(trial: Any) -> str:
 
 
 def latest_checkpoint(files: StudyFiles, trial_id: str) -> str | None:
-    """The newest resume state of a trial, None where it has none."""
+    """The newest resume state of a trial, None where it has none. What Ray would have dropped by now is dropped.
+
+    Ray forgets the states of a trial that is handed out again.
+    """
     found = sorted((files.ray / trial_id).glob("checkpoint_*"))
+    for outdated in found[:-NUM_RESUME_STATES]:
+        shutil.rmtree(outdated, ignore_errors=True)
     return str(found[-1]) if found else None
 
 

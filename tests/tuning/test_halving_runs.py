@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from tuning.search import reconcile
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.stopping import ExpectedImprovementStopping
+from tuning.trials import latest_checkpoint
 
 pytestmark = pytest.mark.slow
 
@@ -125,7 +127,8 @@ def run(
         make_records(root),
         Screen(),
     )
-    again = reconcile(search, records) if resume else {}
+    if resume:
+        reconcile(search, records)
     scheduler = make_scheduler(search, records)
     state = scheduler if isinstance(scheduler, Stateful) else None
     callback = StudyCallback(
@@ -134,7 +137,9 @@ def run(
     tuner = tune.Tuner(
         make_trainable(),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearchGenerator(search, max_concurrent=1, checkpoints=again),
+            search_alg=StudySearchGenerator(
+                search, max_concurrent=1, checkpoint_of=partial(latest_checkpoint, StudyFiles(root))
+            ),
             scheduler=scheduler,
             num_samples=NUM_TRIALS,
             reuse_actors=True,
