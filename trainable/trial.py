@@ -21,7 +21,7 @@ from metrics import flatten
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.pooling import pooled
-from trainable.checkpoint import load_state, save_state, save_weights
+from trainable.checkpoint import check_state, load_state, save_state, save_weights
 from trainable.evaluation import evaluate, evaluate_in_blocks, evaluation_rows
 from trainable.failure import ENDING, OUT_OF_MEMORY_REMEDY, TrialFailure
 from trainable.finetune import training_rows
@@ -101,11 +101,15 @@ class TrialRunner:
         """Go on from what ``save`` wrote; the trial must have been started with the same configuration.
 
         Raises:
-            TrialFailure: "corrupt checkpoint".
+            TrialFailure: "corrupt checkpoint"; the trial is where it was.
         """
-        for index in range(1, len(self.workloads)):
+        others = range(1, len(self.workloads))
+        for index in others:
+            check_state(directory / str(index))
+        state = load_state(directory / "0", self.workloads[0].device)
+        for index in others:
             self._shelf.copy_from(index, directory / str(index))
-        self._restore(0, load_state(directory / "0", self.workloads[0].device))
+        self._restore(0, state)
         self.rung = sum(step <= self.unlearner.optimiser_step for step in self.plan.training.rungs)
 
     def _advance(self, index: int) -> _Part:

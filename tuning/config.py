@@ -48,6 +48,7 @@ FREE_ON_RESUME = frozenset(
         "scheduler",
         "reduction_factor",
         "max_concurrent_trials",
+        "max_failures",
         "cpus_per_trial",
         "gpus_per_trial",
         "gradient_checkpointing",

@@ -167,6 +167,9 @@ class StudyConfig(BaseModel):
     final_num_denoisings: Positive = Field(description="restorations of each forget image for baseline and front")
 
     max_concurrent_trials: Positive | None = Field(None, description="trials at a time; none: as many as fit")
+    max_failures: Annotated[int, Field(ge=0)] = Field(
+        3, description="times that a trial is taken up again after its process crashed; lost machines do not count"
+    )
     cpus_per_trial: float = Field(1.0, gt=0, allow_inf_nan=False, description="CPU cores of a trial")
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False, description="GPUs of a trial; parts may be given")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="what networks compute in, but for the likelihood")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ray.tune import Checkpoint, TuneError
+from ray.tune import Checkpoint
 from ray.tune.schedulers import FIFOScheduler
 
 from analysis.table import rows
@@ -19,6 +19,7 @@ from tuning.known_trials import known_trials
 from tuning.outcome import TIME_BUDGET
 from tuning.patience import away_behind
 from tuning.records import Records, TrialState
+from tuning.retries import Retries
 from tuning.scheduler import ParetoHalving
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
@@ -40,7 +41,7 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     """Run the study's trials, until there are enough of them or the time is over, whichever comes first.
 
     Raises:
-        StudyFailedError: no trial reported.
+        StudyFailedError: no trial reported, or what was reported could not be written.
         StoreAwayError: the Optuna storage stayed away too long.
         KeyboardInterrupt: a signal asked to stop; trials go on from where they were on a resume.
     """
@@ -48,7 +49,8 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     searcher = _searcher(session)
     if resume and retelling.is_needed(config):
         retelling.retell(records, session.tracker, config.depot)
-    interrupted = reconcile(searcher, records, session.tracker, config.depot) if resume else {}
+    if resume:
+        reconcile(searcher, records, session.tracker)
     scheduler = _scheduler(session, searcher)
     deadline, cut_off, interruption = Deadline(config.time_budget), CutOff(), Interruption()
     until = UntilDeadline(deadline, scheduler)
@@ -57,8 +59,9 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     generator = StudySearchGenerator(
         searcher,
         max_concurrent=slots,
-        checkpoints=interrupted,
+        checkpoint_of=checkpoints_of(records, config.depot),
         is_over=lambda: deadline.is_over() or interruption.is_asked(),
+        takes_up=Retries(config.max_failures).takes_up,
     )
     callback = StudyCallback(
         records,
@@ -76,8 +79,12 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     try:
         with interruption:
             run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], asked, asked)
-    except TuneError as error:  # Ray puts the text of a traceback in place of what went wrong
-        raise away_behind(error) or error from None
+    except Exception as error:  # Ray puts one of its own, with the text of a traceback, around what went wrong
+        if (away := away_behind(error)) is not None:
+            raise away from None
+        if (refused := os_error_behind(error)) is not None:
+            raise StudyFailedError(f"nothing more can be written: {refused}; make room on that disk") from error
+        raise
     # Ray takes an interrupt and returns as if done.
     if interruption.is_asked() or cut_off.names or not (deadline.is_over() or searcher.is_finished()):
         session.tracker.finish_study(TrialState.STOPPED)
@@ -144,12 +151,7 @@ SCHEDULERS: Final[Mapping[str, Callable[[Session, ConstrainedOptunaSearch], FIFO
 }
 
 
-def reconcile(
-    searcher: ConstrainedOptunaSearch,
-    records: Records,
-    tracker: Tracker | None = None,
-    depot: Depot | None = None,
-) -> dict[str, Checkpoint]:
+def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
     """Settle with Optuna what ended when the last process died.
 
     A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
@@ -178,11 +180,6 @@ def reconcile(
         records.end_trial(name, {}, state, reason)
         if tracker:
             tracker.end_trial(name, state, reason)
-    depot = depot or Depot(records.files.root)
-    checkpoints = {
-        name: latest_checkpoint(depot, records.files, name, len(records.steps(name))) for name in open_trials
-    }
-    return {name: checkpoint for name, checkpoint in checkpoints.items() if checkpoint is not None}
 
 
 def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
@@ -198,6 +195,18 @@ def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker
         records.end_trial(name, {}, state, reason)
         if tracker:
             tracker.end_trial(name, state, reason)
+
+
+def checkpoints_of(records: Records, depot: Depot) -> Callable[[str], Checkpoint | None]:
+    """What tells of a trial the resume state that it goes on from."""
+    return lambda name: latest_checkpoint(depot, records.files, name, len(records.steps(name)))
+
+
+def os_error_behind(error: BaseException | None) -> OSError | None:
+    """What the system refused, behind an error that Ray has put around it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _require_reports(session: Session) -> None:

@@ -208,6 +208,11 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """Says why a trial fails, ahead of ``on_trial_complete(error=True)``, which Ray gives no reason."""
         self._reasons[trial_id] = reason
 
+    def hand_out_again(self, trial_id: str) -> None:
+        """A running trial lost its worker: it is suggested once more, before anything else."""
+        self._live.discard(trial_id)
+        self._again.append(trial_id)
+
     def on_trial_result(self, trial_id: str, result: Report) -> None:
         """Keeps a report with its trial; what is no report of the trainable (no step) is passed over."""
         if "step" in result and not self._store.trial(trial_id).state.is_finished():

@@ -64,7 +64,10 @@ class Session:
 
     def close(self) -> None:
         """Write what is held back, and say where it is if MLflow did not take it."""
-        self.records.finalize(self.tracker.run_ids)
+        try:
+            self.records.finalize(self.tracker.run_ids)
+        except OSError as error:  # what was acknowledged is on disk all the same, if not in order
+            self.view.message(f"the tables could not be put in order: {error}; this follows on --resume")
         if not self.tracker.close():
             self.view.message(
                 f"MLflow could not be reached; what it lacks is in {self.files.mlflow_spool} and follows on --resume"

@@ -23,6 +23,8 @@ from tuning.search_generator import StudySearchGenerator
 LOGGED_BY_RAY: Final = frozenset(
     {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
 )
+#: Of a trial: the newest, and the one before it in case that is damaged.
+NUM_RESUME_STATES: Final = 2
 
 
 def run_trials(
@@ -55,8 +57,8 @@ def run_trials(
             callbacks=list(callbacks),
             verbose=0,
             stop=stopper,
-            failure_config=FailureConfig(max_failures=0),
-            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
+            failure_config=FailureConfig(max_failures=0),  # see tuning.retries
+            checkpoint_config=CheckpointConfig(num_to_keep=NUM_RESUME_STATES, checkpoint_frequency=1),
         ),
     )
     tuner.fit()
@@ -77,10 +79,13 @@ def _directory_of(trial: Any) -> str:
 def latest_checkpoint(depot: Depot, files: StudyFiles, trial_id: str, num_reports: int) -> Checkpoint | None:
     """The newest resume state of a trial that is not ahead of its reports, None where it has none.
 
-    One is made after each report, and numbered from 0. It is ahead where the machine was lost that had the report.
+    One is made after each report, and numbered from 0. It is ahead where the machine was lost that had the report. Ray
+    forgets the states of a trial that is handed out again: what it would have dropped by now is dropped.
     """
     names = [name for name in depot.entries(files.ray / trial_id) if name.startswith("checkpoint_")]
     known = [name for name in sorted(names) if int(name.rpartition("_")[2]) < num_reports]
+    for outdated in known[:-NUM_RESUME_STATES]:
+        depot.remove(files.ray / trial_id / outdated)
     if not known:
         return None
     store = _storage(depot)

@@ -14,13 +14,14 @@ from optuna.trial import TrialState
 from ray import tune
 from searches import BASELINE, DEFAULTS, make_search
 
+from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
 from tuning.outcome import INTERRUPTED, TIME_BUDGET, Goals
 from tuning.records import Records, read_table
 from tuning.scheduler import ParetoHalving
-from tuning.search import reconcile, settle
+from tuning.search import checkpoints_of, reconcile, settle
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 
@@ -137,7 +138,8 @@ class Run:
             constraints=GOALS.constraints,
             baseline=GOALS.baseline,
         )
-        again = reconcile(self.search, self.records) if resume else {}
+        if resume:
+            reconcile(self.search, self.records)
         deadline = Deadline(1.0, clock=lambda: now[0])
         inner = ParetoHalving(GOALS.objectives, GOALS.constraints, rungs=STEPS, baseline=BASELINE) if halving else None
         until = UntilDeadline(deadline, inner)
@@ -150,7 +152,12 @@ class Run:
             view=self.screen,
             outcome=lambda name: until.named(name, self.search.outcome(name)),
         )
-        generator = StudySearchGenerator(self.search, max_concurrent=slots, checkpoints=again, is_over=deadline.is_over)
+        generator = StudySearchGenerator(
+            self.search,
+            max_concurrent=slots,
+            checkpoint_of=checkpoints_of(self.records, Depot(self.records.files.root)),
+            is_over=deadline.is_over,
+        )
         self.fit(generator, until, [callback, self.cut_off, *more])
         self.in_time = not deadline.is_over()
 
@@ -260,7 +267,8 @@ def test_what_reported_before_an_interruption_counts_where_no_time_is_left(tmp_p
         constraints=GOALS.constraints,
         baseline=GOALS.baseline,
     )
-    assert set(reconcile(search, records)) == {"00000"}
+    reconcile(search, records)
+    assert search.running_trials() == ["00000"]
     settle(search, records)
     table = read_table(tmp_path / "trials.csv")
     assert list(zip(table["state"], table["reason"], strict=True)) == [("COMPLETE", TIME_BUDGET)]
