@@ -93,7 +93,7 @@ def _progress(study: StudyStatus) -> list[str]:
     lines.append(f"Reports: {study.num_reports}")
     for name, rate in (("in the last hour", study.recent), ("in all", study.overall)):
         if rate is not None:
-            lines.append(f"An hour, {name}: {_rates(rate)[0]} trials, {_rates(rate)[1]} reports")
+            lines.append(f"Pace {name}: {_rates(rate)[0]} trials, {_rates(rate)[1]} reports an hour")
     if study.seconds_left is not None:
         lines.append(f"Left: about {duration(study.seconds_left)} of trials; the front is then measured again")
     if study.started is not None and study.updated is not None:

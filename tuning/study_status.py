@@ -29,6 +29,8 @@ FINISHED: Final = str(EventName.FINISHED)
 INTERRUPTED: Final = str(EventName.INTERRUPTED)
 FAILED: Final = str(EventName.FAILED)
 UNREADABLE: Final = "unreadable"
+#: The stage in which trials run, of which trials.csv tells more than the stage does.
+TRIALS: Final = "trials"
 #: Numbers of trials at which the hypervolume is looked at, at most.
 MAX_POINTS: Final = 40
 
@@ -142,7 +144,7 @@ def _status(study: Study, detailed: bool, now: datetime) -> StudyStatus:
         num_trials=study.config.num_trials,
         trials=_counts(trials["state"]),
         num_reports=len(study.reports),
-        recent=recent_rate(last, now) if last else None,
+        recent=recent_rate(last, now) if last and _runs_trials(last) else None,
         overall=overall_rate(known),
         num_members=None if front is None else len(front),
         hypervolume=value,
@@ -167,7 +169,11 @@ def _stage(launch: Launch | None) -> str:
     if launch is None or launch.stage is None:
         return ""
     stage = launch.stage
-    return stage.name if not stage.total or stage.name == "trials" else f"{stage.name} {stage.done}/{stage.total}"
+    return stage.name if not stage.total or _runs_trials(launch) else f"{stage.name} {stage.done}/{stage.total}"
+
+
+def _runs_trials(launch: Launch) -> bool:
+    return launch.stage is not None and launch.stage.name == TRIALS
 
 
 def _trials(study: Study, is_running: bool) -> pd.DataFrame:
@@ -200,7 +206,7 @@ def _hypervolume(study: Study, members: pd.DataFrame, reference: Mapping[str, fl
 
 def _seconds_left(study: Study, launch: Launch | None, ended: int, now: datetime) -> float | None:
     """Of the trials; what comes after them is not counted."""
-    if launch is None or launch.stage is None or launch.stage.name != "trials":
+    if launch is None or not _runs_trials(launch):
         return None
     rate = recent_rate(launch, now) or overall_rate([launch])
     left = []

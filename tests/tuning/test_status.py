@@ -108,6 +108,13 @@ def test_a_running_study_in_all_its_numbers(tmp_path: Path) -> None:
     assert details.methods["erasediff"] == {"FAIL": 1, "COMPLETE": 1}
     assert details.resume is None
 
+    again = {"at": 1500, "event": "stage", "stage": "re-measure the front", "done": 1, "total": 2}
+    write_events(files, again, start=began)
+    with Heartbeat(files):
+        later = study_status(files.root, now=now)
+    assert (later.stage, later.recent, later.seconds_left) == ("re-measure the front 1/2", None, None)
+    assert later.overall == status.overall
+
 
 def test_the_front_so_far_and_its_growth_are_those_of_the_reports(tmp_path: Path) -> None:
     root = write_other(tmp_path / "one", random_trials(60), front=None, **BOUND)
