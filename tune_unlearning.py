@@ -28,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _launch(argv, errors)
     except KeyboardInterrupt:
+        _let_cleaning_up_finish()
         errors.print("interrupted before anything was started")
         return 1
 
@@ -64,6 +65,7 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
     except KeyboardInterrupt:
         if not (config.root / "study.yaml").exists():
             raise
+        _let_cleaning_up_finish()
         errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     except Exception as error:
@@ -72,6 +74,12 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
         return 1
     final_summary(console, result, config)
     return 0
+
+
+def _let_cleaning_up_finish() -> None:
+    """No signal is needed any more: what is left, Ray's processes, ends in seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 
 class NoServerError(Exception):
     """There is no PostgreSQL server to start."""
@@ -33,8 +35,17 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Of its one database."""
-        return f"postgresql://benchmark@/postgres?host={self.folder}"
+        """Of the database that it has from the start."""
+        return self._url("postgres")
+
+    def add_database(self, name: str) -> str:
+        """The URL of one more; Optuna and MLflow keep tables of one name, so that each needs its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://benchmark@/{database}?host={self.folder}"
 
     def start(self) -> None:
         """Returns when it answers."""

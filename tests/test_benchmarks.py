@@ -14,7 +14,7 @@ from torch import nn
 
 from analysis.front import hypervolume, pareto_front
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, scale, steps, study
+from benchmarks import likelihood, memory, scale, steps, study, tracking
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.embedded import Embedded, draw_batch, one_thread
 from benchmarks.postgresql import NoServerError
@@ -209,3 +209,11 @@ def test_a_result_is_printed_whole(embedded, capsys):
     show(steps.run(batch_size=2, pairs=1, embedded=embedded), Console(width=100))
     shown = capsys.readouterr().out
     assert all(name in shown for name in METHODS)
+
+
+def test_what_mlflow_costs_is_measured_whatever_the_server_does(monkeypatch):
+    monkeypatch.setattr(tracking, "SERVERS", {"dead": tracking.SERVERS["dead"]})
+    [[name, during, end, share, wanted]] = tracking.run(pause=0.0, num_trials=2).rows
+    assert (name, wanted) == ("dead", "≤ 5%")
+    assert 0.0 < float(during) < 1.0
+    assert float(share.removesuffix("%")) == pytest.approx((float(during) + float(end)) / 6.6, abs=0.01)

@@ -28,6 +28,8 @@ from tuning.problems import redact
 
 DIRECTIONS: Final = ("minimize", "maximize")
 REPORT_PREFIX: Final = "report:"
+#: How many trials had ended before a trial did: an order that no wall clock turns round.
+ENDED: Final = "ended_before"
 
 
 def open_storage(location: str | Path) -> BaseStorage:
@@ -169,6 +171,7 @@ class StudyStore:
         self._storage: BaseStorage = self.study._storage
         self._study_id: int = self.study._study_id
         self._trials: list[FrozenTrial] = self._patiently(lambda: list(self.study.get_trials(deepcopy=False)))
+        self._num_ended = sum(trial.state.is_finished() for trial in self._trials)
 
     def trials(self) -> Sequence[FrozenTrial]:
         """Every trial, by number. The reports of a running one are those that it had when the study was opened."""
@@ -245,6 +248,7 @@ class StudyStore:
         self._trials[int(name)] = told = self._patiently(
             lambda: self._tell(trial_id, outcome), lambda: self._tell_unless_told(trial_id, outcome)
         )
+        self._num_ended += 1
         return told
 
     def _tell_unless_told(self, trial_id: int, outcome: Outcome) -> FrozenTrial:
@@ -252,7 +256,7 @@ class StudyStore:
         return found if found.state.is_finished() else self._tell(trial_id, outcome)
 
     def _tell(self, trial_id: int, outcome: Outcome) -> FrozenTrial:
-        for key, value in _constraint_attrs(outcome).items():
+        for key, value in {**_constraint_attrs(outcome), ENDED: self._num_ended}.items():
             self._storage.set_trial_system_attr(trial_id, key, value)
         for key, value in attributes(outcome).items():
             self._storage.set_trial_user_attr(trial_id, key, value)

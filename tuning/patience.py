@@ -102,6 +102,12 @@ def away_behind(error: BaseException) -> StoreAwayError | None:
     return seen
 
 
+def is_news(record: logging.LogRecord) -> bool:
+    """A filter of logs: whether a record is of anything but an absence, of which the user is told in the end."""
+    error = record.exc_info[1] if record.exc_info else None
+    return error is None or away_behind(error) is None
+
+
 def file_holders(path: str) -> str:
     """Who has locks on a file, as ``process 17``; nobody where this machine's kernel names none."""
     try:

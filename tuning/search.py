@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
@@ -17,7 +18,7 @@ from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.interruption import Interruption, UntilInterrupted
 from tuning.known_trials import known_trials
 from tuning.outcome import TIME_BUDGET
-from tuning.patience import away_behind
+from tuning.patience import away_behind, is_news
 from tuning.records import Records, TrialState
 from tuning.retries import Retries
 from tuning.scheduler import ParetoHalving
@@ -76,6 +77,7 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
     session.view.stage("trials", config.num_trials)
     clock = TrialClock(slots)
+    logging.getLogger("ray.tune.execution.tune_controller").addFilter(is_news)
     try:
         with interruption:
             run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], asked, asked)

@@ -103,7 +103,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._storage, self._study_name = str(storage), study_name
         self._seed = seed
         self._known = tuple(map(ConditionalNSGAII.founder, known)) if sampler == "nsga2" else tuple(known)
-        self._max_concurrent, self._last_step = max_concurrent, last_step
+        self._max_concurrent, self.last_step = max_concurrent, last_step
         self._live: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._again: list[str] = []
@@ -143,11 +143,6 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     def num_trials(self) -> int:
         """Trials of the study in all."""
         return self._plan.num_trials
-
-    @property
-    def last_step(self) -> int | None:
-        """The step at which a trial ends by itself, where that is known."""
-        return self._last_step
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out."""
@@ -277,7 +272,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
                 self._tell(name, failures.get(name, None if name in finished else INTERRUPTED))
 
     def _tell(self, name: str, reason: str | None) -> None:
-        self._outcomes[name] = self._trials.tell(name, reason, self._last_step)
+        self._outcomes[name] = self._trials.tell(name, reason, self.last_step)
         self._peeked = []
 
     # Ray saves and restores a searcher; this one has its state in the storage.

@@ -53,7 +53,9 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ray.shutdown()
+        """After an error Ray ends with this process: its shutdown may end the process before the user is told."""
+        if error is None:
+            ray.shutdown()
 
     @property
     def plan(self) -> TrialPlan:

@@ -83,7 +83,7 @@ def mlflow_dead(folder: Path) -> Iterator[Setting]:
 def postgresql_restarted(folder: Path) -> Iterator[Setting]:
     """Optuna's storage and MLflow's store on a server that is restarted."""
     with own_server() as server:
-        store = server.url.replace("postgresql://", "postgresql+psycopg://", 1)
+        store = server.add_database("mlflow").replace("postgresql://", "postgresql+psycopg://", 1)
         yield Setting(
             lambda study: faults.restart_postgresql(server),
             ("--optuna-storage", server.url, "--mlflow-tracking-uri", store),

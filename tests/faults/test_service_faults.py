@@ -149,7 +149,7 @@ def test_postgresql_is_restarted_under_optuna_and_mlflow(study_file, undisturbed
             server = stack.enter_context(own_server())
         except NoServerError as error:
             pytest.skip(f"no PostgreSQL of its own: {error}")
-        store = server.url.replace("postgresql://", "postgresql+psycopg://", 1)
+        store = server.add_database("mlflow").replace("postgresql://", "postgresql+psycopg://", 1)
         launch = Launch(study_file, storage, ("--optuna-storage", server.url, "--mlflow-tracking-uri", store))
         study = launch.start()
         study.wait_for_reports(2)

@@ -109,6 +109,16 @@ class At(tune.Callback):  # type: ignore[misc]
             self.action()
 
 
+def make_records(root: Path) -> Records:
+    return Records(
+        StudyFiles(root),
+        parameters=["lambd"],
+        metrics=["sscd", "nll", "fid"],
+        constraints=GOALS.constraints,
+        baseline=GOALS.baseline,
+    )
+
+
 class Run:
     """One launch of a study, as the trials stage makes it.
 
@@ -131,13 +141,7 @@ class Run:
     ) -> None:
         self.root, self.screen, self.cut_off, now = root, Screen(), CutOff(), [0.0]
         self.search = make_search(root, num_trials=num_trials, last_step=STEPS[-1])
-        self.records = Records(
-            StudyFiles(root),
-            parameters=["lambd"],
-            metrics=["sscd", "nll", "fid"],
-            constraints=GOALS.constraints,
-            baseline=GOALS.baseline,
-        )
+        self.records = make_records(root)
         if resume:
             reconcile(self.search, self.records)
         deadline = Deadline(1.0, clock=lambda: now[0])
@@ -260,19 +264,29 @@ def test_an_interrupt_after_the_end_of_the_time_still_cuts_off(tmp_path: Path) -
 def test_what_reported_before_an_interruption_counts_where_no_time_is_left(tmp_path: Path) -> None:
     Run(tmp_path, interrupt_after=("00000", 20))
     search = make_search(tmp_path, num_trials=6, last_step=STEPS[-1])
-    records = Records(
-        StudyFiles(tmp_path),
-        parameters=["lambd"],
-        metrics=["sscd", "nll", "fid"],
-        constraints=GOALS.constraints,
-        baseline=GOALS.baseline,
-    )
+    records = make_records(tmp_path)
     reconcile(search, records)
     assert search.running_trials() == ["00000"]
     settle(search, records)
     table = read_table(tmp_path / "trials.csv")
     assert list(zip(table["state"], table["reason"], strict=True)) == [("COMPLETE", TIME_BUDGET)]
     assert told_states(search) == [TrialState.COMPLETE]
+
+
+def test_a_trial_whose_last_report_is_kept_and_whose_end_was_lost_is_not_run_on(tmp_path: Path) -> None:
+    search, records = make_search(tmp_path, num_trials=2, last_step=STEPS[-1]), make_records(tmp_path)
+    config = search.suggest("any")
+    assert isinstance(config, dict)
+    records.start_trial(config["trial_id"], config)
+    for rung, step in enumerate(STEPS):
+        report = {"step": step, "rung": rung, "sscd": 0.5, "nll": 4.0, "fid": 11.0}
+        search.on_trial_result(config["trial_id"], report)
+        records.add_report({**config, **report})
+    again = make_search(tmp_path, num_trials=2, last_step=STEPS[-1])
+    assert reconcile(again, records) == {}
+    assert told_states(again) == [TrialState.COMPLETE]
+    assert [str(state) for state in records.states.values()] == ["COMPLETE"]
+    assert again.suggest("any") != config, "it is not handed out once more"
 
 
 def told_states(search: ConstrainedOptunaSearch) -> list[TrialState]:

@@ -17,7 +17,7 @@ from benchmarks.soak_lib.service_faults import lock_sqlite
 from tuning.goals import Objective
 from tuning.optuna_store import StudyStore, patience_with
 from tuning.outcome import Outcome
-from tuning.patience import Patience, StoreAwayError, away_behind, file_holders
+from tuning.patience import Patience, StoreAwayError, away_behind, file_holders, is_news
 
 OBJECTIVES = (Objective("sscd", "minimize"),)
 
@@ -173,3 +173,15 @@ def test_a_server_that_comes_back_is_gone_on_with_and_one_that_does_not_ends_the
             ]
     except NoServerError as error:
         pytest.skip(f"no PostgreSQL of its own: {error}")
+
+
+def test_rays_traceback_of_an_absence_is_no_news() -> None:
+    def record(error: Exception | None) -> logging.LogRecord:
+        info = (type(error), error, None) if error else None
+        return logging.LogRecord("ray", logging.ERROR, "file", 1, "Error stopping trial", None, info)
+
+    assert [is_news(record(error)) for error in (StoreAwayError("gone"), ValueError("bug"), None)] == [
+        False,
+        True,
+        True,
+    ]

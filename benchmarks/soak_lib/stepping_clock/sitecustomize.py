@@ -29,6 +29,8 @@ def _time_ns() -> int:
 
 
 class _SteppingDatetime(datetime.datetime):
+    __slots__ = ()  # compiled libraries refuse a datetime of another size
+
     @classmethod
     def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
         return datetime.datetime.fromtimestamp(_time(), tz)
