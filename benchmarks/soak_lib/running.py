@@ -10,9 +10,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tuning.files import StudyFiles
 from tuning.paths import PROJECT_ROOT
+
+if TYPE_CHECKING:
+    from benchmarks.soak_lib.machines import Machines
 
 #: How often a condition is looked at, in seconds.
 PERIOD = 0.05
@@ -31,12 +35,14 @@ class Launch:
         storage: what ``--storage-path`` gets, on this machine.
         flags: further flags.
         environment: variables besides this process's own.
+        machines: the cluster to run on; None for one that the study starts on this machine.
     """
 
     study_file: Path
     storage: Path
     flags: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
+    machines: Machines | None = None
 
     @property
     def log(self) -> Path:
@@ -47,6 +53,8 @@ class Launch:
         """Start the study in a session of its own, so that a signal to its group reaches its workers too."""
         words = [sys.executable, str(PROJECT_ROOT / "tune_unlearning.py"), "--study", str(self.study_file)]
         words += ["--storage-path", str(self.storage), *self.flags, *flags]
+        if self.machines is not None:
+            words += ["--address", self.machines.address]
         self.storage.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
