@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final
 
 import psutil
+import ray
 from ray.cluster_utils import Cluster
 
 from tuning.paths import PROJECT_ROOT
@@ -51,6 +52,11 @@ class Machines:
     def address(self) -> str:
         """What ``--address`` gets."""
         return str(self._cluster.address)
+
+    @property
+    def control(self) -> Any:
+        """Ray's client of the cluster's control store."""
+        return ray._raylet.GcsClient(address=self.address)
 
     @property
     def raylets(self) -> dict[str, psutil.Process]:

@@ -46,13 +46,12 @@ def kill_machine(study: RunningStudy) -> str:
 
 def preempt_machine(study: RunningStudy) -> str:
     """A spot machine with a trial on it gets notice, which Ray is told as clouds tell it, and is gone soon after."""
-    from ray._raylet import GcsClient
     from ray.core.generated.autoscaler_pb2 import DrainNodeReason
 
     name, raylet = _machine(study)
     reason = DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
     deadline = round(1000 * (time.time() + NOTICE_SECONDS))
-    accepted, refusal = GcsClient(address=_machines(study).address).drain_node(name, reason, "spot notice", deadline)
+    accepted, refusal = _machines(study).control.drain_node(name, reason, "spot notice", deadline)
     if not accepted:
         raise RuntimeError(f"a node with a trial on it must take notice, but refused: {refusal}")
     time.sleep(NOTICE_SECONDS)
