@@ -141,7 +141,8 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if outcome is not None and outcome.completed:
             self.on_trial_complete(iteration, trials, trial)
         elif self._outcome is not None and outcome is None:
-            self._say(f"trial {name} lost its worker and is taken up again: {_last_line(text)}")
+            cause, _, _ = _last_line(text).partition(". ")  # Ray goes on about what may be behind it
+            self._say(f"trial {name} is taken up again: {cause}")
         else:
             reason = failure_reason(text)
             self._end_trial(trial, TrialState.FAIL, reason, _last_line(text))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -61,6 +62,8 @@ def run_trials(
             checkpoint_config=CheckpointConfig(num_to_keep=NUM_RESUME_STATES, checkpoint_frequency=1),
         ),
     )
+    # Of trials that were taken up again Ray knows only that their first attempt failed; the study says what did fail.
+    logging.getLogger("ray.tune.tune").addFilter(lambda record: "did not complete" not in str(record.msg))
     tuner.fit()
 
 

@@ -10,12 +10,16 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from tuning.files import StudyFiles
 from tuning.paths import PROJECT_ROOT
 from tuning.schema import local_directory
+
+if TYPE_CHECKING:
+    from benchmarks.soak_lib.machines import Machines
 
 #: What stays of Ray for about a minute when it is killed: it reports the death to a server that is dead as well.
 AGENTS = ("ray::DashboardAgent", "ray::RuntimeEnvAgent", "")
@@ -37,6 +41,7 @@ class Launch:
         flags: further flags.
         environment: variables besides this process's own.
         storage_path: what ``--storage-path`` gets where that is not ``storage``.
+        machines: the cluster to run on; None for one that the study starts on this machine.
     """
 
     study_file: Path
@@ -44,6 +49,7 @@ class Launch:
     flags: Sequence[str] = ()
     environment: Mapping[str, str] | None = None
     storage_path: str | None = None
+    machines: Machines | None = None
 
     @property
     def log(self) -> Path:
@@ -65,6 +71,8 @@ class Launch:
         """Start the study in a session of its own, so that a signal to its group reaches its workers too."""
         words = [sys.executable, str(PROJECT_ROOT / "tune_unlearning.py"), "--study", str(self.study_file)]
         words += ["--storage-path", self.storage_path or str(self.storage), *self.flags, *flags]
+        if self.machines is not None:
+            words += ["--address", self.machines.address]
         self.storage.mkdir(parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             process = subprocess.Popen(
