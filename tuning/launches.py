@@ -60,6 +60,8 @@ class Launch:
         reason: why it failed.
         reports: when reports came.
         ends: when trials ended.
+        first_trial: when the first of them started.
+        peak_memory_gb: of the largest worker, as reports have it.
     """
 
     began: datetime
@@ -71,6 +73,7 @@ class Launch:
     reports: list[datetime] = field(default_factory=list)
     ends: list[datetime] = field(default_factory=list)
     first_trial: datetime | None = None
+    peak_memory_gb: float = 0.0
     _last_of_trials: datetime | None = None
     _open: dict[str, datetime] = field(default_factory=dict)
     _inside: float = 0.0
@@ -103,8 +106,9 @@ class Launch:
             self._slots = max(self._slots, len(self._open))
         elif event.name == EventName.REPORT:
             self.reports.append(event.time)
-            self._training += _seconds(event, "training_seconds")
-            self._evaluation += _seconds(event, "evaluation_seconds")
+            self._training += _number(event, "training_seconds")
+            self._evaluation += _number(event, "evaluation_seconds")
+            self.peak_memory_gb = max(self.peak_memory_gb, _number(event, "peak_memory_gb"))
         elif event.name == EventName.TRIAL_ENDED:
             self.ends.append(event.time)
             if (began := self._open.pop(trial_id, None)) is not None:
@@ -167,6 +171,6 @@ def recent_rate(launch: Launch, now: datetime, window_seconds: float = _HOUR) ->
     return Rate(*(sum(time >= since for time in times) / hours for times in (launch.ends, launch.reports)))
 
 
-def _seconds(event: Event, name: str) -> float:
+def _number(event: Event, name: str) -> float:
     value = event.facts.get(name)
     return float(value) if isinstance(value, (int, float)) else 0.0

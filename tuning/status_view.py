@@ -112,7 +112,8 @@ def _times(details: StudyDetails) -> list[str]:
     whole = sum(parts.values())
     shares = [f"{name} {duration(value)} ({value / whole:.0%})" for name, value in parts.items() if whole > 0]
     launched = f" in {details.num_launches} launches" if details.num_launches > 1 else ""
-    return [f"Time of all slots{launched}: {', '.join(shares) or 'none yet'}"]
+    lines = [f"Time of all slots{launched}: {', '.join(shares) or 'none yet'}"]
+    return lines + ([f"Largest worker: {details.peak_memory_gb:.2f} GB"] if details.peak_memory_gb else [])
 
 
 def _methods(details: StudyDetails) -> Table:

@@ -90,6 +90,7 @@ class StudyDetails:
         is_remeasured: whether their values are those of the second measurement.
         growth: (number of trials, hypervolume of the front of the first that many), rising; empty where unknown.
         seconds: where the time of trials went; None where nothing says so.
+        peak_memory_gb: of the largest worker; 0 where nothing says so.
         num_launches: how often it was started.
         versions: by which code it ran last.
         resume: what to type to go on with it; None while it runs and when it is finished.
@@ -104,6 +105,7 @@ class StudyDetails:
     is_remeasured: bool
     growth: Sequence[tuple[int, float]]
     seconds: Seconds | None
+    peak_memory_gb: float
     num_launches: int
     versions: Mapping[str, Any]
     resume: str | None
@@ -233,6 +235,7 @@ def _with_details(
         is_remeasured=status.state == FINISHED and not study.front.empty,
         growth=_growth(study),
         seconds=total_seconds(known),
+        peak_memory_gb=max((launch.peak_memory_gb for launch in known), default=0.0),
         num_launches=len(known),
         versions=known[-1].facts.get("versions", {}) if known else {},
         resume=None if status.state in (RUNNING, FINISHED) else resume_command(study.config),

@@ -54,7 +54,7 @@ def trial(at: float, number: int, *reports: tuple[float, float], seconds: float 
     events: list[dict[str, Any]] = [{"at": at, "event": "trial_started", **of}]
     for training, evaluation in reports:
         at += training + evaluation
-        timed = {"training_seconds": training, "evaluation_seconds": evaluation}
+        timed = {"training_seconds": training, "evaluation_seconds": evaluation, "peak_memory_gb": 1 + number / 4}
         events.append({"at": at, "event": "report", **of, **timed})
     if seconds is not None:
         events.append({"at": events[0]["at"] + seconds, "event": "trial_ended", **of, "state": "COMPLETE"})
@@ -105,6 +105,7 @@ def test_a_running_study_in_all_its_numbers(tmp_path: Path) -> None:
     assert (parts.training, parts.evaluation, parts.other) == pytest.approx((400, 200, 310 + 190 + 200 - 600))
     assert parts.idle == pytest.approx(2 * 510 - 700)
     assert details.failures == {"diverged": 1}
+    assert details.peak_memory_gb == 1.5
     assert details.methods["erasediff"] == {"FAIL": 1, "COMPLETE": 1}
     assert details.resume is None
 
