@@ -292,3 +292,13 @@ def attributes(outcome: Outcome) -> dict[str, Any]:
     if outcome.stopped_at_rung is not None:
         found["stopped_at_rung"] = outcome.stopped_at_rung
     return found
+
+
+def outcome_of(trial: FrozenTrial) -> Outcome | None:
+    """How a trial ended, as far as `attributes` keep it; None where it runs."""
+    if not trial.state.is_finished():
+        return None
+    if trial.state == TrialState.FAIL:
+        return Outcome(None, reason=trial.user_attrs.get("reason", "error"))
+    report = {name: trial.user_attrs[name] for name in ("step", "rung") if name in trial.user_attrs}
+    return Outcome(report, stopped_at_rung=trial.user_attrs.get("stopped_at_rung"))

@@ -6,20 +6,17 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from ray.tune import Checkpoint
 from ray.tune.schedulers import FIFOScheduler
 
-from analysis.table import rows
 from search_spaces import published_settings, space_of
-from trainable.depot import Depot
 from tuning import retelling
-from tuning.callback import CUT_OFF, Stateful, StudyCallback, verdict
+from tuning.callback import Stateful, StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.interruption import Interruption, UntilInterrupted
 from tuning.known_trials import known_trials
-from tuning.outcome import TIME_BUDGET
 from tuning.patience import away_behind, is_news
-from tuning.records import Records, TrialState
+from tuning.reconciliation import checkpoints_of, reconcile, settle
+from tuning.records import TrialState
 from tuning.retries import Retries
 from tuning.scheduler import ParetoHalving
 from tuning.schema import StudyConfig
@@ -28,9 +25,8 @@ from tuning.searcher import ConstrainedOptunaSearch
 from tuning.session import Session
 from tuning.stopping import ExpectedImprovementStopping
 from tuning.timing import TrialClock
-from tuning.tracking import Tracker
 from tuning.transfer import Transfer
-from tuning.trials import latest_checkpoint, run_trials
+from tuning.trials import run_trials
 from tuning.warm_start import taken_by
 
 
@@ -151,57 +147,6 @@ SCHEDULERS: Final[Mapping[str, Callable[[Session, ConstrainedOptunaSearch], FIFO
     "expected_improvement": lambda session, searcher: ExpectedImprovementStopping(searcher.is_worth_going_on),
     "pareto_halving": _pareto_halving,
 }
-
-
-def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
-    """Settle with Optuna what ended when the last process died.
-
-    A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
-    its end, by itself or by the scheduler's word, and only its end was lost; so had one that reported at the last step.
-
-    Returns:
-        Trial → checkpoint of those that were running: they are handed out again and go on from there.
-    """
-    reports, trials, states = records.reports_frame(), records.trials_frame(), records.states
-    lost = [
-        name
-        for name in searcher.running_trials()
-        if set(records.steps(name)) - searcher.steps_told(name) or searcher.last_step in records.steps(name)
-    ]
-    ended = {
-        name: rows(reports[reports["trial_id"] == name])
-        for name in [*lost, *(name for name in searcher.running_trials() if states.get(name) is TrialState.COMPLETE)]
-    }
-    reasons = dict(zip(trials["trial_id"], trials["reason"], strict=True))
-    failed = {name: str(reasons[name]) for name, state in states.items() if state is TrialState.FAIL}
-    # Optuna's word, not the records': a trial may have been lost before it started.
-    open_trials = [name for name in searcher.running_trials() if name not in ended and name not in failed]
-    searcher.reconcile(ended, failed=failed, again=open_trials)
-    for name in lost:
-        state, reason = verdict(searcher.outcome(name))
-        records.end_trial(name, {}, state, reason)
-        if tracker:
-            tracker.end_trial(name, state, reason)
-
-
-def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
-    """Tell Optuna of trials that did not get to run before the time was over: none is left running.
-
-    One that had reported before an interruption counts with that; the settings of the others are run again if the study
-    is resumed.
-    """
-    waiting = searcher.running_trials()
-    searcher.reconcile({name: () for name in waiting if records.steps(name)})
-    for name in waiting:
-        state, reason = (TrialState.COMPLETE, TIME_BUDGET) if records.steps(name) else (TrialState.STOPPED, CUT_OFF)
-        records.end_trial(name, {}, state, reason)
-        if tracker:
-            tracker.end_trial(name, state, reason)
-
-
-def checkpoints_of(records: Records, depot: Depot) -> Callable[[str], Checkpoint | None]:
-    """What tells of a trial the resume state that it goes on from."""
-    return lambda name: latest_checkpoint(depot, records.files, name, len(records.steps(name)))
 
 
 def os_error_behind(error: BaseException | None) -> OSError | None:

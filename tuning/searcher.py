@@ -20,7 +20,7 @@ from diffusion.rng import derive_seed
 from search_spaces import SEARCH_SPACES, MethodSpace, published_settings, space_of
 from tuning.goals import Constraint, Objective
 from tuning.history import SHOWN_TRIALS, check_known
-from tuning.optuna_store import StudyStore, config_of, directions_of, trial_name
+from tuning.optuna_store import StudyStore, config_of, directions_of, outcome_of, trial_name
 from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence
 from tuning.samplers import ConditionalNSGAII, Dimensions, check_sampler
 from tuning.suggester import Suggester
@@ -241,8 +241,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         return self._trials.steps(trial_id)
 
     def outcome(self, trial_id: str) -> Outcome | None:
-        """How a trial ended that this instance told; None where it did not."""
-        return self._outcomes.get(trial_id)
+        """How a trial ended, None where it runs; in full where this instance told it, else as far as it is kept."""
+        return self._outcomes.get(trial_id) or outcome_of(self._store.trial(trial_id))
 
     def reconcile(
         self,

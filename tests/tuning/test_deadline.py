@@ -19,9 +19,9 @@ from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
 from tuning.outcome import INTERRUPTED, TIME_BUDGET, Goals
+from tuning.reconciliation import checkpoints_of, reconcile, settle
 from tuning.records import Records, read_table
 from tuning.scheduler import ParetoHalving
-from tuning.search import checkpoints_of, reconcile, settle
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 
@@ -283,10 +283,32 @@ def test_a_trial_whose_last_report_is_kept_and_whose_end_was_lost_is_not_run_on(
         search.on_trial_result(config["trial_id"], report)
         records.add_report({**config, **report})
     again = make_search(tmp_path, num_trials=2, last_step=STEPS[-1])
-    assert reconcile(again, records) == {}
+    reconcile(again, records)
     assert told_states(again) == [TrialState.COMPLETE]
     assert [str(state) for state in records.states.values()] == ["COMPLETE"]
     assert again.suggest("any") != config, "it is not handed out once more"
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_end_of_which_optuna_has_heard_and_the_records_have_not_is_told_to_them(
+    tmp_path: Path, failed: bool
+) -> None:
+    """Between the two Ray may be killed; the trial would be running in trials.csv for ever."""
+    search, records = make_search(tmp_path, num_trials=2, last_step=STEPS[-1]), make_records(tmp_path)
+    config = search.suggest("any")
+    assert isinstance(config, dict)
+    records.start_trial(config["trial_id"], config)
+    report = {"step": STEPS[0], "rung": 0, "sscd": 0.5, "nll": 4.0, "fid": 11.0}
+    records.add_report({**config, **report})
+    search.on_trial_result(config["trial_id"], report)
+    search.note_failure(config["trial_id"], "diverged")
+    search.on_trial_complete(config["trial_id"], report, error=failed)
+    again = make_search(tmp_path, num_trials=2, last_step=STEPS[-1])
+    reconcile(again, records)
+    [ended] = read_table(tmp_path / "trials.csv").to_dict("records")
+    expected = ("FAIL", "diverged") if failed else ("COMPLETE", "stopped at rung 0")
+    assert (ended["state"], ended["reason"]) == expected
+    assert told_states(again) == [TrialState.FAIL if failed else TrialState.COMPLETE]
 
 
 def told_states(search: ConstrainedOptunaSearch) -> list[TrialState]:

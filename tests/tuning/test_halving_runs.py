@@ -17,9 +17,9 @@ from trainable.depot import Depot
 from tuning.callback import Stateful, StudyCallback
 from tuning.files import StudyFiles
 from tuning.outcome import Goals
+from tuning.reconciliation import checkpoints_of, reconcile
 from tuning.records import Records, read_table
 from tuning.scheduler import ParetoHalving
-from tuning.search import checkpoints_of, reconcile
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.stopping import ExpectedImprovementStopping
