@@ -141,8 +141,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if outcome is not None and outcome.completed:
             self.on_trial_complete(iteration, trials, trial)
         elif self._outcome is not None and outcome is None:
-            cause, _, _ = _last_line(text).partition(". ")  # Ray goes on about what may be behind it
-            self._say(f"trial {name} is taken up again: {cause}")
+            self._say(f"trial {name} is taken up again: {_cause(text)}")
         else:
             reason = failure_reason(text)
             self._end_trial(trial, TrialState.FAIL, reason, _last_line(text))
@@ -232,6 +231,12 @@ def error_text(trial: Trial) -> str:
     if trial.error_file is None or not Path(trial.error_file).exists():
         return str(trial.get_error() or "")
     return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").rpartition("Failure # ")[2]
+
+
+def _cause(text: str) -> str:
+    """What Ray says of a dead actor first, before what may be behind it; else the end of a traceback."""
+    of_actor = next((line for line in text.splitlines() if line.startswith("The actor ")), "")
+    return (of_actor or _last_line(text)).partition(". ")[0]
 
 
 def _last_line(text: str) -> str:

@@ -64,35 +64,36 @@ def preempt_machine(study: RunningStudy) -> str:
 
 def truncate_newest(study: RunningStudy) -> str:
     """The newest resume state of a running trial loses its second half, and the trial its process."""
-    return _damage(study, 1, _truncate)
+    return _damage(study, _truncate, slice(-1, None))
 
 
 def flip_newest(study: RunningStudy) -> str:
     """One bit of the newest resume state of a running trial is turned, and the trial loses its process."""
-    return _damage(study, 1, _flip)
+    return _damage(study, _flip, slice(-1, None))
 
 
 def damage_all(study: RunningStudy) -> str:
-    """All resume states of a running trial, two at least, are damaged, and the trial loses its process."""
-    return _damage(study, 2, _flip)
+    """All resume states of a running trial are damaged, and the trial loses its process."""
+    return _damage(study, _flip, slice(None))
 
 
-def _damage(study: RunningStudy, least: int, deed: Callable[[Path], None]) -> str:
-    """Done while the trial's process stands still, so that what is damaged is what is read next."""
+def _damage(study: RunningStudy, deed: Callable[[Path], None], which: slice) -> str:
+    """To a trial with two states or more, while its process stands still: what is damaged is what is read next."""
     found: list[list[Path]] = []
 
     def have_stopped() -> bool:
-        actors = _actors(study)
+        if not (actors := _actors(study)):
+            return False
         for actor in actors:
             actor.suspend()
-        found[:] = [states for states in _states(study) if len(states) >= least]
+        found[:] = [states for states in _states(study) if len(states) > 1]
         if not found:
             for actor in actors:
                 actor.resume()
         return bool(found)
 
-    study.wait_for(have_stopped, f"a running trial with {least} resume states")
-    chosen = found[0][-1:] if least == 1 else found[0]
+    study.wait_for(have_stopped, "a running trial with two resume states")
+    chosen = found[0][which]
     for state in chosen:
         deed(state)
     for actor in _actors(study):
