@@ -1,10 +1,10 @@
 """A wall clock that goes back, for every Python process that has this folder on its PYTHONPATH.
 
-From the moment that the file named by ``STEPPING_CLOCK`` exists, all that reads the clock in Python is as many seconds
-behind as the file says. Clocks that only measure how long something takes are left alone, as a real step leaves them.
+From the moment that the file named by ``STEPPING_CLOCK`` exists, what asks ``time`` for the time is as many seconds
+behind as the file says. Clocks that only measure how long something takes are left alone, as a real step leaves them;
+``datetime`` is compiled, and so out of reach.
 """
 
-import datetime
 import os
 import time
 from pathlib import Path
@@ -28,13 +28,4 @@ def _time_ns() -> int:
     return _true_time_ns() - int(_step() * 1e9)
 
 
-class _SteppingDatetime(datetime.datetime):
-    __slots__ = ()  # compiled libraries refuse a datetime of another size
-
-    @classmethod
-    def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:  # type: ignore[override]
-        return datetime.datetime.fromtimestamp(_time(), tz)
-
-
 time.time, time.time_ns = _time, _time_ns
-datetime.datetime = _SteppingDatetime  # type: ignore[misc]
