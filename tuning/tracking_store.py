@@ -185,8 +185,10 @@ def _client(tracking_uri: str) -> Any:
     """An MlflowClient that makes no call of its own accord and keeps off the terminal. The import takes seconds."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    from mlflow.store.db import utils
     from mlflow.tracking import MlflowClient
 
+    utils.MAX_RETRY_COUNT = 0  # of connecting to a database, which would take 100 seconds in which nobody is told
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri)
