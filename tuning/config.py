@@ -65,7 +65,7 @@ _COMPANIONS = {"retrained_model": _OF_THE_MODEL, "unseen": ("model", "retain")}
 """Optional files that lose their meaning when a flag replaces one of these fields."""
 
 
-_LOOKED_AT = 200
+_LOOKED_AT = 40
 """Unknown keys of which the nearest field is looked for, more than anybody reads."""
 
 _LENIENT = ConfigDict(coerce_numbers_to_str=StudyConfig.model_config.get("coerce_numbers_to_str", False))
@@ -161,6 +161,8 @@ def _valid_values(given: Mapping[str, Any], problems: list[Problem], complete: b
     fields = StudyConfig.model_fields
     unknown = [name for name in given if name not in fields]
     problems += [unknown_key(name) for name in unknown[:_LOOKED_AT]]
+    if (more := len(unknown) - _LOOKED_AT) > 0:
+        problems.append(Problem("every key must be a field of the configuration", f"{more} more", "remove them"))
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in given:

@@ -14,7 +14,7 @@ _PARAMETER = re.compile(
 )
 
 #: Characters of a rule, value or remedy, and problems, that are shown.
-_LONGEST, _MOST = 2000, 100
+_LONGEST, _MOST = 2000, 50
 
 
 def redact(text: str) -> str:
