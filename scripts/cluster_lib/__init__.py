@@ -1,0 +1,1 @@
+"""A cluster of `ray up` on this machine alone."""
