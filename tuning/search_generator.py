@@ -84,6 +84,8 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
         trial = _create_trial_from_spec(spec, self._parser, evaluated_params=config, experiment_tag=name, trial_id=name)
         if checkpoint is not None:
             trial.storage.current_checkpoint_index = checkpoint_index(checkpoint)
+        if trial.custom_dirname:  # Ray would make a new directory beside that of the trial's first start
+            trial.relative_logdir = trial.storage.trial_dir_name = trial.custom_dirname
         self._counter += 1
         self._trials[name] = trial
         return trial
