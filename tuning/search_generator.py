@@ -86,6 +86,8 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
             # What Ray makes of a path to restore from, which it takes of this machine alone.
             trial._restore_checkpoint_result = _TrainingResult(checkpoint, metrics={})
             trial.storage.current_checkpoint_index = checkpoint_index(checkpoint.path)
+        if trial.custom_dirname:  # Ray would make a new directory beside that of the trial's first start
+            trial.relative_logdir = trial.storage.trial_dir_name = trial.custom_dirname
         self._counter += 1
         self._trials[name] = trial
         return trial

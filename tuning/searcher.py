@@ -100,8 +100,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         settings = published_settings(chosen) if enqueue is None else enqueue
         starts = starting_points(chosen, settings, self._calibration, self._fixed)
         self._plan = TrialPlan(starts, bool(dimensions.methods), num_trials, repeats, self._goals)
-        self._storage, self._study_name = str(storage), study_name
-        self._seed = seed
+        self._storage, self._study_name, self._seed = str(storage), study_name, seed
         self._known = tuple(map(ConditionalNSGAII.founder, known)) if sampler == "nsga2" else tuple(known)
         self._max_concurrent, self.last_step = max_concurrent, last_step
         self._live: set[str] = set()

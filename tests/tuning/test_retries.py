@@ -150,6 +150,15 @@ def test_each_trial_has_one_end_and_every_report_once(study: Study) -> None:
     assert study.cut_off.names == set()
 
 
+def test_a_trial_keeps_its_directory_and_its_two_last_states(study: Study) -> None:
+    """The states of all its starts stand in one row, so that the newest is the last by name."""
+    names = [f"{number:05d}" for number in range(NUM_TRIALS)]
+    assert sorted(path.name for path in study.files.ray.iterdir() if path.is_dir()) == names
+    for name in ("00002", "00003", "00007"):
+        states = sorted(path.name for path in (study.files.ray / name).glob("checkpoint_*"))
+        assert states[-2:] == ["checkpoint_000001", "checkpoint_000002"], name
+
+
 def test_crashes_are_survived_up_to_the_bound_and_outcomes_are_final(study: Study) -> None:
     assert study.num_deaths == {
         "00000": 1,
