@@ -18,8 +18,9 @@ from tuning.records import read_table
 
 pytestmark = pytest.mark.study
 
-#: Bytes left on a disk that hold the weights behind a report, but no resume state: 81 and 336 kB.
-SOME = 400_000
+#: Bytes left on a disk: a few reports' worth. When a resume state (336 kB) does not fit any more, two or three
+#: reports with their weights (81 kB) still do; all that are to come do not.
+SOME = 1_000_000
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,8 @@ def test_a_trial_survives_its_machine(study_file: Path, undisturbed: Path, tmp_p
         assert study.finish() == 0, study.launch.log.read_text()
         assert len(machines.raylets) == 1
     assert_equal(study.files, undisturbed, before)
-    assert text_of(study.launch).count("is taken up again") >= 2
+    # The second machine had notice, in which its trial may have made its last report.
+    assert text_of(study.launch).count("is taken up again") >= 1
 
 
 @pytest.fixture
@@ -96,7 +98,7 @@ def test_a_full_disk_costs_resume_states_first_and_then_ends_the_study_to_be_res
     filler = worker_faults.fill_disk(study, free=SOME)
     assert study.finish() == 1
     text = text_of(launch)
-    assert "goes on without a resume state of step" in text
+    assert "goes on without a resume state of step" in text, text
     assert "No space left on device" in text
     assert "--resume" in text
     assert "Traceback" not in text
