@@ -10,13 +10,15 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 
 from benchmarks.postgresql import Server
 from benchmarks.soak_lib.mlflow_server import MlflowServer
-from benchmarks.soak_lib.running import RunningStudy
+from benchmarks.soak_lib.running import RunningStudy, StuckError
 
 #: How long a service is away, in seconds; long enough for several tries of whoever misses it.
 AWAY_SECONDS = 6.0
@@ -73,11 +75,25 @@ def restart_postgresql(server: Server, seconds: float = AWAY_SECONDS) -> None:
     server.start()
 
 
+@contextmanager
+def locked_sqlite(database: Path) -> Iterator[None]:
+    """Hold a SQLite database exclusively from another process for as long as the context lasts."""
+    code = "import sqlite3, sys; c = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)"
+    code += "; c.execute('BEGIN EXCLUSIVE'); print('held', flush=True); sys.stdin.read(); c.execute('ROLLBACK')"
+    words = [sys.executable, "-c", code, str(database)]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        if holder.stdout is None or holder.stdout.readline() != "held\n":
+            raise StuckError(f"{database} must be locked, but could not be")
+        try:
+            yield
+        finally:
+            holder.communicate()
+
+
 def lock_sqlite(database: Path, seconds: float = AWAY_SECONDS) -> None:
-    """Hold a SQLite database exclusively from another process."""
-    code = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)"
-    code += "; c.execute('BEGIN EXCLUSIVE'); time.sleep(float(sys.argv[2])); c.execute('ROLLBACK')"
-    subprocess.run([sys.executable, "-c", code, str(database), str(seconds)], check=True)
+    """Hold a SQLite database for a while."""
+    with locked_sqlite(database):
+        time.sleep(seconds)
 
 
 def leave_journal_lock(study: RunningStudy) -> None:

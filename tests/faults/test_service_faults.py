@@ -121,9 +121,9 @@ def test_mlflow_goes_and_comes_sqlite_is_locked_and_the_clock_goes_back(study_fi
         faults.step_clock_back(clock)
         server.kill()
         study.wait_for_reports(3)
-        faults.lock_sqlite(database, 8.0)
-        assert not study.has_ended
-        server.start()
+        with faults.locked_sqlite(database):  # which also keeps the study from ending before the server is back
+            server.start()
+            study.wait_for(lambda: "database is locked" in launch.log.read_text(), "word of the lock")
         assert study.finish() == 0, launch.log.read_text()
         study.wait_until_gone()
     finally:
