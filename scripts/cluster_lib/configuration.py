@@ -25,6 +25,8 @@ class Ports:
     client: int = field(default_factory=free_port)
     dashboard: int = field(default_factory=free_port)
     mlflow: int = field(default_factory=free_port)
+    #: Agents of head and worker, through which jobs start; a job cannot be submitted where one has not got its port.
+    agents: tuple[int, int] = field(default_factory=lambda: (free_port(), free_port()))
 
 
 def configuration(token: Path, key: Path, ports: Ports, num_cpus: int) -> dict[str, Any]:
@@ -44,13 +46,14 @@ def configuration(token: Path, key: Path, ports: Ports, num_cpus: int) -> dict[s
     environment = Path(sys.executable).parent.parent
     config["initialization_commands"] = [f"mkdir -p {code} && ln -sfn {environment} {code}/.venv"]
     config["setup_commands"] = [f"echo '. {code}/clusters/node_profile.sh' >> ~/.bashrc"]
-    # Workers of several clusters would meet in Ray's range of ports; 0 takes any that is free.
-    anywhere = "--min-worker-port=0 --max-worker-port=0 --disable-usage-stats"
+    # Several clusters of a machine would meet at Ray's fixed ports; 0 takes any that is free.
+    anywhere = "--min-worker-port=0 --max-worker-port=0 --dashboard-agent-listen-port="
     stop, mlflow, start = config["head_start_ray_commands"]
     start = start.replace("--port=6379", f"--port={ports.ray}").replace("=8265", f"={ports.dashboard}")
-    start = f"{start} --node-ip-address={HEAD} --ray-client-server-port={ports.client} {anywhere}"
+    start = f"{start} --node-ip-address={HEAD} --ray-client-server-port={ports.client} {anywhere}{ports.agents[0]}"
     config["head_start_ray_commands"] = [stop, mlflow, start]
     config["worker_start_ray_commands"] = [
-        f"ray start --address=$RAY_HEAD_IP:{ports.ray} --node-ip-address={WORKER} --num-cpus={num_cpus} {anywhere}"
+        f"ray start --address=$RAY_HEAD_IP:{ports.ray} --node-ip-address={WORKER} --num-cpus={num_cpus} "
+        f"{anywhere}{ports.agents[1]}"
     ]
     return config
