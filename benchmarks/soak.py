@@ -20,7 +20,8 @@ from rich.console import Console
 
 from benchmarks.soak_lib.accounts import Accounts, acknowledged, settle
 from benchmarks.soak_lib.running import Launch, StuckError
-from benchmarks.soak_lib.scenarios import SCENARIOS, Scenario, Setting
+from benchmarks.soak_lib.scenarios import SCENARIOS
+from benchmarks.soak_lib.setting import Scenario, Setting
 from benchmarks.table import Result, show
 from trainable.testing import write_tiny_study
 
@@ -88,7 +89,8 @@ def run_once(kind: str, number: int, folder: Path) -> Run:
 def endure(scenario: Scenario, study_file: Path, folder: Path, chance: random.Random) -> Accounts:
     """Start a study in a scenario, do the fault to it, resume it until it ends, and look it over."""
     with scenario(folder) as setting:
-        launch = Launch(study_file, folder / "runs", setting.flags, setting.environment)
+        place = setting.storage or folder / "runs"
+        launch = Launch(study_file, place, setting.flags, setting.environment, machines=setting.machines)
         try:
             before = _until_it_ends(launch, setting, chance)
         except StuckError as error:
@@ -110,7 +112,7 @@ def _until_it_ends(launch: Launch, setting: Setting, chance: random.Random) -> l
         StuckError: the study, or a process of it, did not end.
     """
     studies = [launch.start()]
-    studies[0].wait_for_reports(chance.randrange(1, NUM_TRIALS * len(RUNGS) - 2))
+    studies[0].wait_for_reports(chance.randrange(1, setting.last_moment or NUM_TRIALS * len(RUNGS) - 2))
     time.sleep(chance.random())
     before = acknowledged(launch.files)
     setting.inject(studies[0])

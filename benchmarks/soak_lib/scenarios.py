@@ -3,53 +3,18 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from benchmarks.postgresql import own_server
 from benchmarks.soak_lib import service_faults as faults
 from benchmarks.soak_lib.mlflow_server import MlflowServer
-from benchmarks.soak_lib.running import RunningStudy
+from benchmarks.soak_lib.setting import Scenario, Setting, alone
+from benchmarks.soak_lib.worker_scenarios import WORKER_SCENARIOS
 
 NOBODY = "http://127.0.0.1:9"
-
-
-@dataclass(frozen=True)
-class Setting:
-    """How a study is started, what is done to it, and where its trials are looked for afterwards.
-
-    Attributes:
-        inject: does the fault to the running study, and puts right what the study cannot.
-        flags: of the launch command.
-        resume_flags: of the launch command on a resume, after ``flags``.
-        environment: besides this process's own.
-        optuna_storage: None is the study's journal.
-        mlflow_tracking_uri: None is the store beside the study.
-    """
-
-    inject: Callable[[RunningStudy], None]
-    flags: Sequence[str] = ()
-    resume_flags: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    optuna_storage: str | None = None
-    mlflow_tracking_uri: str | None = None
-
-
-#: A folder of its own → the setting, as a context that ends its services.
-Scenario = Callable[[Path], AbstractContextManager[Setting]]
-
-
-def alone(inject: Callable[[RunningStudy], None]) -> Scenario:
-    """A study without services."""
-
-    @contextmanager
-    def scenario(folder: Path) -> Iterator[Setting]:
-        yield Setting(inject)
-
-    return scenario
 
 
 @contextmanager
@@ -125,4 +90,5 @@ SCENARIOS: Mapping[str, Scenario] = {
     "PostgreSQL restarted": postgresql_restarted,
     "SQLite locked": sqlite_locked,
     "clock back": clock_steps_back,
+    **WORKER_SCENARIOS,
 }
