@@ -22,4 +22,5 @@ def s3() -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch, s3_server() as found:
         for name, value in found.items():
             patch.setenv(name, value)
-        yield f"s3://{BUCKET}/lab"
+        # A part of the bucket that no other server of this process has: connections are kept by their URL.
+        yield f"s3://{BUCKET}/{found['AWS_ENDPOINT_URL'].rpartition(':')[2]}"

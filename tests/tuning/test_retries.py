@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +13,16 @@ from ray import tune
 from ray.exceptions import ActorUnavailableError, RayActorError
 from searches import DEFAULTS, make_search
 
+from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
 from tuning.outcome import Goals
+from tuning.reconciliation import checkpoints_of
 from tuning.records import Records, read_table
 from tuning.retries import Retries, machine_is_gone
 from tuning.search_generator import StudySearchGenerator
-from tuning.trials import NUM_RESUME_STATES, latest_checkpoint
+from tuning.trials import NUM_RESUME_STATES
 
 STEPS = (10, 20, 30)
 MAX_FAILURES = 2
@@ -100,7 +101,7 @@ class Study:
         generator = StudySearchGenerator(
             self.search,
             max_concurrent=1,
-            checkpoint_of=partial(latest_checkpoint, self.files),
+            checkpoint_of=checkpoints_of(records, Depot(root)),
             takes_up=Retries(MAX_FAILURES).takes_up,
         )
         callback = StudyCallback(records, GOALS, num_trials=NUM_TRIALS, outcome=self.search.outcome)
