@@ -62,10 +62,11 @@ def _directory_of(trial: Any) -> str:
 def latest_checkpoint(files: StudyFiles, trial_id: str) -> str | None:
     """The newest resume state of a trial, None where it has none. What Ray would have dropped by now is dropped.
 
-    Ray forgets the states of a trial that is handed out again.
+    Ray forgets the states of a trial that is handed out again. One more is kept than Ray does: the newest may be what
+    the trial's process was writing when it died.
     """
     found = sorted((files.ray / trial_id).glob("checkpoint_*"))
-    for outdated in found[:-NUM_RESUME_STATES]:
+    for outdated in found[: -NUM_RESUME_STATES - 1]:
         shutil.rmtree(outdated, ignore_errors=True)
     return str(found[-1]) if found else None
 
