@@ -83,11 +83,12 @@ def latest_checkpoint(depot: Depot, files: StudyFiles, trial_id: str, num_report
     """The newest resume state of a trial that is not ahead of its reports, None where it has none.
 
     One is made after each report, and numbered from 0. It is ahead where the machine was lost that had the report. Ray
-    forgets the states of a trial that is handed out again: what it would have dropped by now is dropped.
+    forgets the states of a trial that is handed out again. One more is kept than Ray does: the newest may be what the
+    trial's process was writing when it died.
     """
     names = [name for name in depot.entries(files.ray / trial_id) if name.startswith("checkpoint_")]
     known = [name for name in sorted(names) if int(name.rpartition("_")[2]) < num_reports]
-    for outdated in known[:-NUM_RESUME_STATES]:
+    for outdated in known[: -NUM_RESUME_STATES - 1]:
         depot.remove(files.ray / trial_id / outdated)
     if not known:
         return None
