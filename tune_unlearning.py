@@ -7,11 +7,16 @@ Exit status: 0 done, 1 the study failed (what was finished is kept), 2 the confi
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from tuning.config import ConfigError, load_config, render
+from tuning.config import ConfigError, load_config, render, resume_command
 from tuning.storage_checks import check_optuna_storage
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,6 +24,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     from rich.console import Console
 
     errors = Console(stderr=True, highlight=False)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: KeyboardInterrupt, which cleans up
+    try:
+        return _launch(argv, errors)
+    except KeyboardInterrupt:
+        _let_cleaning_up_finish()
+        errors.print("interrupted before anything was started")
+        return 1
+
+
+def _launch(argv: Sequence[str] | None, errors: Console) -> int:
+    from rich.console import Console
+
     # Where a user's own package lies; last, so that no file there hides one of the project. Ray's workers get it too.
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
@@ -33,24 +50,36 @@ def main(argv: Sequence[str] | None = None) -> int:
         console.print(render(config), markup=False, soft_wrap=True)
         return 0
 
-    from tuning.study import resume_command, run_study
-    from tuning.summary import final_summary
-    from tuning.terminal import StudyView
+    from tuning.problems import redact
 
     try:
+        from tuning.study import run_study
+        from tuning.summary import final_summary
+        from tuning.terminal import StudyView
+
         metrics = tuple(
             dict.fromkeys([*(o.metric for o in config.objectives), *(c.metric for c in config.constraints)])
         )
         with StudyView(console, config.name, metrics=metrics) as view:
             result = run_study(config, view, resume=options.resume)
     except KeyboardInterrupt:
+        if not (config.root / "study.yaml").exists():
+            raise
+        _let_cleaning_up_finish()
         errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     except Exception as error:
-        errors.print(f"the study failed: {error}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)
+        failure = f"the study failed: {redact(str(error))}"
+        errors.print(f"{failure}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
     final_summary(console, result, config)
     return 0
+
+
+def _let_cleaning_up_finish() -> None:
+    """No signal is needed any more: what is left, Ray's processes, ends in seconds."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 if __name__ == "__main__":

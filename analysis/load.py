@@ -10,9 +10,10 @@ from pathlib import Path
 import pandas as pd
 
 from analysis.configurations import points_of
+from analysis.table import rows
 from tuning.baseline import Baseline
 from tuning.config import ConfigError, Constraint, Objective, StudyConfig, from_yaml
-from tuning.files import StudyFiles
+from tuning.files import TRIAL_ID, StudyFiles
 from tuning.records import read_table
 
 
@@ -119,9 +120,29 @@ def load_study(root: Path | str) -> Study:
 
 def _table(path: Path) -> pd.DataFrame:
     try:
-        return read_table(path) if path.is_file() else pd.DataFrame()
+        table = read_table(path) if path.is_file() else pd.DataFrame()
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} must be a table that a study wrote, but cannot be read: {error}") from error
+    _check_places(path, table)
+    return table
+
+
+def _check_places(path: Path, table: pd.DataFrame) -> None:
+    """A table may come from elsewhere: what it names must lie where a study puts it, and lead nowhere else."""
+    for trial_id in table["trial_id"].unique() if "trial_id" in table else ():
+        if not TRIAL_ID.fullmatch(str(trial_id)):
+            raise StudyError(
+                f"a trial id must be letters, digits, '_', '-' and '.', but {path} has {str(trial_id)!r}; "
+                "do not use the file, or copy it again from where it was made"
+            )
+    files = StudyFiles(path.parent)
+    for row in rows(table) if "checkpoint" in table else ():
+        place = files.checkpoint(str(row["trial_id"]), int(row["step"])).relative_to(files.root).as_posix()
+        if row["checkpoint"] != place:
+            raise StudyError(
+                f"the checkpoint of a front member must be {place}, but {path} has {str(row['checkpoint'])!r}; "
+                "do not use the file, or copy it again from where it was made"
+            )
 
 
 def _read_baseline(path: Path) -> Baseline:

@@ -188,7 +188,8 @@ def _images(study: Study) -> str:
     front = rows(study.front)
     names = [UNTOUCHED, RETRAINED, *(f"{row['trial_id']}-{row['step']}" for row in front)]
     found = [study.files.images / f"{name}-{kind}.png" for name in names for kind in _PICTURE_KINDS]
-    pictures = [path for path in found if path.is_file()]
+    own = study.files.root.resolve()  # a link out of a study from elsewhere would put another file on the page
+    pictures = [path for path in found if path.is_file() and path.resolve().is_relative_to(own)]
     return page.section("Samples", *map(page.image, pictures)) if pictures else ""
 
 

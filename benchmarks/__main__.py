@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from rich.console import Console
 
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, scale, steps, study
+from benchmarks import likelihood, memory, scale, steps, study, throughput, tracking
 from benchmarks.table import Result, show
 
 BENCHMARKS: Mapping[str, Callable[[], Result | Iterable[Result]]] = {
@@ -18,6 +18,8 @@ BENCHMARKS: Mapping[str, Callable[[], Result | Iterable[Result]]] = {
     "likelihood": likelihood.run,
     "study": study.run,
     "scale": scale.run,
+    "tracking": tracking.run,
+    "throughput": throughput.run,
 }
 
 

@@ -9,16 +9,69 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+import psycopg
 
 
 class NoServerError(Exception):
     """There is no PostgreSQL server to start."""
 
 
+@dataclass(frozen=True)
+class Server:
+    """A PostgreSQL server on a socket in a folder.
+
+    Attributes:
+        folder: holds the socket and the data.
+        user: who runs it, None for oneself.
+        password: of the one database user, which the server asks for; empty: it asks nobody.
+    """
+
+    folder: Path
+    user: str | None
+    password: str = ""
+
+    @property
+    def url(self) -> str:
+        """Of the database that it has from the start."""
+        return self._url("postgres")
+
+    def add_database(self, name: str) -> str:
+        """The URL of one more; Optuna and MLflow keep tables of one name, so that each needs its own."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(f'CREATE DATABASE "{name}"')
+        return self._url(name)
+
+    def _url(self, database: str) -> str:
+        return f"postgresql://benchmark@/{database}?host={self.folder}"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        options = f"-k {self.folder} -h ''"
+        _call(self.user, "pg_ctl", "-D", self._data, "-w", "-l", f"{self.folder}/log", "-o", options, "start")
+
+    def stop(self) -> None:
+        """At once: connections break, and what was not committed is lost."""
+        _call(self.user, "pg_ctl", "-D", self._data, "-w", "-m", "immediate", "stop")
+
+    def create(self) -> None:
+        """Make its data; once, before it is started."""
+        options = _authentication(self.folder, self.password)
+        _call(self.user, "initdb", "-D", self._data, "-U", "benchmark", "-E", "UTF8", *options)
+
+    @property
+    def _data(self) -> str:
+        return str(self.folder / "data")
+
+
 @contextmanager
-def temporary_server() -> Iterator[str]:
-    """The URL of a fresh database, on a socket in a temporary folder; the server ends with the context.
+def own_server(password: str = "") -> Iterator[Server]:
+    """A fresh server in a temporary folder; it ends with the context.
+
+    Args:
+        password: of the one user, which is not in the URL and which the server asks for; empty: it asks nobody.
 
     Raises:
         NoServerError: ``initdb`` or ``pg_ctl`` is not on the path, or fails.
@@ -27,15 +80,33 @@ def temporary_server() -> Iterator[str]:
     if missing := [name for name, found in programs.items() if found is None]:
         raise NoServerError(f"{' and '.join(missing)} must be on the path, but cannot be found")
     with tempfile.TemporaryDirectory() as folder:
-        data = Path(folder) / "data"
-        user = _owner(Path(folder))
-        _call(user, "initdb", "-D", str(data), "-U", "benchmark", "--auth", "trust", "-E", "UTF8")
-        options = f"-k {folder} -h ''"
-        _call(user, "pg_ctl", "-D", str(data), "-w", "-l", f"{folder}/log", "-o", options, "start")
+        server = Server(Path(folder), _owner(Path(folder)), password)
+        server.create()
+        server.start()
         try:
-            yield f"postgresql://benchmark@/postgres?host={folder}"
+            yield server
         finally:
-            _call(user, "pg_ctl", "-D", str(data), "-w", "-m", "immediate", "stop")
+            if (server.folder / "data" / "postmaster.pid").exists():
+                server.stop()
+
+
+@contextmanager
+def temporary_server(password: str = "") -> Iterator[str]:
+    """The URL of a fresh database, without the password; the server ends with the context.
+
+    Raises:
+        NoServerError: as `own_server`.
+    """
+    with own_server(password) as server:
+        yield server.url
+
+
+def _authentication(folder: Path, password: str) -> list[str]:
+    if not password:
+        return ["--auth", "trust"]
+    file = folder / "password"
+    file.write_text(password + "\n", encoding="utf-8")
+    return ["--auth", "scram-sha-256", "--pwfile", str(file)]
 
 
 def _owner(folder: Path) -> str | None:

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
+from torch import Tensor
 
 from metrics.metric import Direction, Measurement, Metric
 from metrics.regeneration_rate import share
@@ -53,6 +54,13 @@ class MemorisedShare(Metric):
         return share(rule(descriptors))
 
 
+def copied(descriptors: Tensor, forget_descriptors: Tensor) -> Tensor:
+    """Which images, by their descriptors (N, D), reach ``COPY_SIMILARITY`` to some forget image (F, D): (N,) bool."""
+    unit = torch.nn.functional.normalize
+    cosines = unit(descriptors.double(), dim=1) @ unit(forget_descriptors.double(), dim=1).T
+    return cosines.amax(1) >= COPY_SIMILARITY
+
+
 class CopiedShare(Metric):
     """Share of samples, over all prompts, whose SSCD to a forget image is at least ``COPY_SIMILARITY``."""
 
@@ -67,6 +75,4 @@ class CopiedShare(Metric):
         descriptors = evidence.sample_descriptors
         if not bool(descriptors.isfinite().all()):
             return _unknown(len(descriptors))
-        unit = torch.nn.functional.normalize
-        cosines = unit(descriptors.double(), dim=1) @ unit(evidence.forget_descriptors.double(), dim=1).T
-        return share(cosines.amax(1) >= COPY_SIMILARITY)
+        return share(copied(descriptors, evidence.forget_descriptors))

@@ -25,7 +25,9 @@ from cluster_lib.requirements import missing  # noqa: E402
 from tuning.config import ConfigError, load_config  # noqa: E402
 
 #: Every method once, at a few minutes in all.
-SMALL = "--name local-cluster --num-trials 4 --rungs 20 40 --num-images 64 --final-num-images 128 --num-confirmed 1".split()
+SMALL = (
+    "--name local-cluster --num-trials 4 --rungs 20 40 --num-images 64 --final-num-images 128 --num-confirmed 1".split()
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

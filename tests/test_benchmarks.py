@@ -14,7 +14,7 @@ from torch import nn
 
 from analysis.front import hypervolume, pareto_front
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, scale, steps, study
+from benchmarks import likelihood, memory, scale, steps, study, throughput, tracking
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.embedded import Embedded, draw_batch, one_thread
 from benchmarks.postgresql import NoServerError
@@ -209,3 +209,26 @@ def test_a_result_is_printed_whole(embedded, capsys):
     show(steps.run(batch_size=2, pairs=1, embedded=embedded), Console(width=100))
     shown = capsys.readouterr().out
     assert all(name in shown for name in METHODS)
+
+
+def test_what_mlflow_costs_is_measured_whatever_the_server_does(monkeypatch):
+    monkeypatch.setattr(tracking, "SERVERS", {"dead": tracking.SERVERS["dead"]})
+    [[name, during, end, share, wanted]] = tracking.run(pause=0.0, num_trials=2).rows
+    assert (name, wanted) == ("dead", "≤ 5%")
+    assert 0.0 < float(during) < 1.0
+    assert float(share.removesuffix("%")) == pytest.approx((float(during) + float(end)) / 6.6, abs=0.01)
+
+
+@pytest.mark.study
+def test_trials_that_train_nothing_come_through_whole():
+    """Four at a time, two turns: every report is taken, and those of the second turn are counted."""
+    [result] = throughput.run(concurrent=(4,), period=0.2, turns=2)
+    if not result.rows:
+        pytest.skip(result.note)
+    [row] = result.rows
+    at_a_time, offered, taken, median, late, first, last, workers = map(float, row)
+    assert (at_a_time, offered) == (4.0, 20.0)
+    assert 0 < taken < 2 * offered
+    assert 0 <= median <= late
+    assert min(first, last) > 50
+    assert workers > 0

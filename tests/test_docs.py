@@ -20,11 +20,12 @@ from trainable.workloads import WORKLOADS
 from tuning.cli import build_parser
 from tuning.files import StudyFiles
 from tuning.schema import StudyConfig
+from tuning.status import _parser as status_parser
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")]}
 #: Flags of other programs, and of the project's own that have no parser to ask.
-OTHER_FLAGS = {"--backend-store-uri", "--only", "--metric", "--seeds"}
+OTHER_FLAGS = {"--backend-store-uri", "--runtime-env-json", "--only", "--metric", "--seeds"}
 # Paths of files that only worked examples have.
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 
@@ -101,7 +102,7 @@ def test_every_file_of_a_study_is_described(tmp_path):
 
 
 def known_flags() -> set[str]:
-    parsers = (build_parser(), front_parser())
+    parsers = (build_parser(), front_parser(), status_parser())
     return {flag for parser in parsers for action in parser._actions for flag in action.option_strings} | OTHER_FLAGS
 
 

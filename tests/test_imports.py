@@ -105,6 +105,6 @@ def test_spaces_and_analysis_run_without_torch(path: Path) -> None:
     assert not {"torch", "ray"} & reached_by(path)
 
 
-@pytest.mark.parametrize("name", ["config", "constraints", "ranking", "files", "records"])
+@pytest.mark.parametrize("name", ["config", "constraints", "ranking", "files", "records", "status"])
 def test_what_every_command_imports_is_light(name: str) -> None:
     assert not {"torch", *ENGINES} & reached_by(ROOT / "tuning" / f"{name}.py")

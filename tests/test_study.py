@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -19,8 +20,10 @@ from PIL import Image, ImageOps
 from analysis.front import pareto_front
 from analysis.load import load_study
 from trainable.testing import write_tiny_study
+from tuning.events import read_events
 from tuning.optuna_store import open_storage
 from tuning.records import read_table
+from tuning.study_status import study_status
 
 ROOT = Path(__file__).resolve().parent.parent
 NUM_TRIALS = 7
@@ -189,31 +192,74 @@ def test_the_front_under_another_bound_from_files_alone(finished):
 
 @pytest.fixture(scope="module")
 def resumed(study_file, tmp_path_factory):
-    """A study of five trials whose driver was killed between two reports of a trial, and which was gone on with."""
+    """A study of five trials whose driver was killed between two reports of a trial, and which was gone on with.
+
+    How it stood was asked while it ran, and when it had been killed.
+    """
     storage = tmp_path_factory.mktemp("killed")
     process = subprocess.Popen(
         command(study_file, storage, "--num-trials", "5"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         cwd=storage, start_new_session=True,
     )  # fmt: skip
-    reports = storage / "tiny" / "reports.csv"
+    reports, stood = storage / "tiny" / "reports.csv", []
     deadline = time.monotonic() + 300
     while not (reports.exists() and len(reports.read_text().splitlines()) > 6):
         assert process.poll() is None, "the study ended before it could be killed"
         assert time.monotonic() < deadline
         time.sleep(0.02)
+        if not stood and reports.exists():
+            stood.append(study_status(storage / "tiny", detailed=True))
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    stood.append(study_status(storage / "tiny", detailed=True))
     kept = reports.read_text().splitlines()
 
     assert launch(study_file, storage, "--num-trials", "5").returncode == 2  # it exists: only --resume goes on
     result = launch(study_file, storage, "--num-trials", "5", "--resume")
     assert result.returncode == 0, result.stderr + result.stdout
-    return storage, kept
+    return storage, kept, stood
+
+
+def test_how_a_study_stands_while_it_runs_when_it_was_killed_and_in_the_end(finished, resumed):
+    running, killed = resumed[2]
+    assert (running.state, running.stage, running.details.resume) == ("running", "trials", None)
+    assert running.trials["RUNNING"] == 1
+    assert (killed.state, killed.stage) == ("interrupted", "")
+    assert killed.num_reports >= 6
+    assert killed.details.resume.endswith(f"--name tiny --storage-path {resumed[0]} --resume")
+    ended = study_status(root(finished), detailed=True)
+    assert (ended.state, ended.num_ended, ended.num_reports) == ("finished", NUM_TRIALS, 2 * NUM_TRIALS)
+    assert len(ended.details.front) == ended.num_members >= 1
+    parts = ended.details.seconds
+    assert parts.training > 0
+    assert parts.evaluation > 0
+    assert ended.details.versions["torch"]
+
+
+def test_events_tell_of_every_launch_trial_and_report(finished, resumed):
+    events = list(read_events(root(finished) / "events.jsonl"))
+    assert (events[0].name, events[-1].name) == ("study_started", "finished")
+    found = Counter((event.name, event.trial_id) for event in events if event.trial_id)
+    names = [f"{number:05d}" for number in range(NUM_TRIALS)]
+    wanted = {(name, trial): 1 for trial in names for name in ("trial_started", "trial_ended")}
+    assert found == wanted | {("report", trial): 2 for trial in names}
+    reports = [event.facts for event in events if event.name == "report"]
+    assert all(facts["training_seconds"] > 0 and facts["peak_memory_gb"] > 0 for facts in reports)
+    fronts = [event.facts["hypervolume"] for event in events if event.name == "front"]
+    assert fronts == sorted(fronts)
+    assert not (root(finished) / ".running.json").exists()
+    events = list(read_events(resumed[0] / "tiny" / "events.jsonl"))
+    assert [event.facts["resumed"] for event in events if event.name == "study_started"][:2] == [False, True]
+    found = Counter((event.name, event.trial_id) for event in events)
+    for name, times in (("trial_ended", 1), ("report", 2)):  # a kill may fall between a file and the log, never twice
+        counts = [found[name, trial] for trial in names[:5]]
+        assert max(counts) == times
+        assert sum(counts) >= 5 * times - 1
 
 
 def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finished, resumed):
     """What was reported stays, and the rest follows: the first five trials of the study of seven."""
-    storage, kept = resumed
+    storage, kept, _ = resumed
     reports = (storage / "tiny" / "reports.csv").read_text()
     assert set(kept[:-1]) <= set(reports.splitlines())
     whole = (root(finished) / "reports.csv").read_text()

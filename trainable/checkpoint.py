@@ -1,13 +1,15 @@
 """The rolling resume state of a trial, and the weights behind its reports.
 
-A resume state is written beside its place and moved there whole, with a checksum: a reader finds all of it or none of
-it, and a damaged one is refused instead of continued. Random streams are functions of (seed, step) and need no state.
+A state is written beside its place and moved there whole, with a checksum: a reader finds all of it or none of it, and
+a damaged one is refused instead of continued. Random streams are functions of (seed, step) and need no state.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,37 +24,87 @@ _CHECKSUM = "state.sha256"
 
 
 def save_state(directory: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors, numbers, text, containers of them) into ``directory``."""
-    temporary = directory / f"{_STATE}.tmp"
-    torch.save(state, temporary)
-    (directory / _CHECKSUM).write_text(_sha256(temporary))
-    os.replace(temporary, directory / _STATE)
+    """Write ``state`` (tensors, numbers, text, containers of them) into ``directory``; ``sync`` makes it last.
+
+    Raises:
+        OSError: it could not be written; nothing of it is left.
+    """
+    with _moved_when_whole(directory / _STATE) as temporary:
+        try:
+            with temporary.open("wb") as file:
+                torch.save(state, file)
+        except RuntimeError as error:
+            # On a full disk torch ends its archive all the same, and says only that the archive is short.
+            raise error.__context__ if isinstance(error.__context__, OSError) else error from None
+        (directory / _CHECKSUM).write_text(_sha256(temporary))
+
+
+def check_state(directory: Path) -> None:
+    """Whether ``directory`` holds what ``save_state`` wrote.
+
+    Raises:
+        TrialFailure: "corrupt checkpoint", if it is missing, incomplete, altered or cannot be read.
+    """
+    path, checksum = directory / _STATE, directory / _CHECKSUM
+    if not path.is_file() or not checksum.is_file():
+        raise TrialFailure("corrupt checkpoint", f"{directory} must hold {_STATE} and {_CHECKSUM}, but does not")
+    try:
+        is_whole = _sha256(path) == checksum.read_text(errors="replace").strip()
+    except OSError as error:
+        raise TrialFailure("corrupt checkpoint", f"{path} cannot be read: {error}") from error
+    if not is_whole:
+        raise TrialFailure("corrupt checkpoint", f"{path} does not match its checksum")
 
 
 def load_state(directory: Path, device: torch.device) -> dict[str, Any]:
     """Read back what ``save_state`` wrote; no code in the file is run.
 
     Raises:
-        TrialFailure: "corrupt checkpoint", if it is missing, incomplete or altered.
+        TrialFailure: as ``check_state``.
     """
-    path, checksum = directory / _STATE, directory / _CHECKSUM
-    if not path.is_file() or not checksum.is_file():
-        raise TrialFailure("corrupt checkpoint", f"{directory} must hold {_STATE} and {_CHECKSUM}, but does not")
-    if _sha256(path) != checksum.read_text().strip():
-        raise TrialFailure("corrupt checkpoint", f"{path} does not match its checksum")
-    state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    check_state(directory)
+    state: dict[str, Any] = torch.load(directory / _STATE, map_location=device, weights_only=True)
     return state
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write the weights of ``network`` as safetensors, whole or not at all."""
+    """Write the weights of ``network`` as safetensors, whole or not at all, to last.
+
+    Raises:
+        OSError: they could not be written; nothing of them is left.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    with _moved_when_whole(path) as temporary:
+        temporary.write_bytes(
+            save({name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()})
+        )
+        _sync(temporary)
+    _sync(path.parent)
+
+
+def sync(directory: Path) -> None:
+    """Make all files and folders below ``directory``, and its own name, last through a power cut."""
+    for path in (*directory.rglob("*"), directory, directory.parent):
+        _sync(path)
+
+
+@contextmanager
+def _moved_when_whole(path: Path) -> Iterator[Path]:
+    """A file to write that takes the place of ``path`` at the end, and is gone if there was an error."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _sha256(path: Path) -> str:

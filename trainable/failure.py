@@ -7,6 +7,8 @@ from typing import Final, Literal, get_args
 
 Reason = Literal["diverged", "degenerate", "out of memory", "corrupt checkpoint", "error"]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
+#: What training came to, and would come to again: it is the end of the trial, not an accident on the way.
+OUTCOMES: Final[frozenset[Reason]] = frozenset({"diverged", "degenerate", "out of memory"})
 
 #: Key of a report after which its trial has nothing to go on for; it says why (`trainable.quality.Ending`).
 ENDING: Final = "ending"
@@ -14,7 +16,7 @@ ENDING: Final = "ending"
 OUT_OF_MEMORY_REMEDY: Final = "set gradient_checkpointing or precision bf16, or give a trial more of a GPU"
 
 _STAMP = re.compile(r"TrialFailure\[([a-z ]+)\]")
-_MEMORY = re.compile(r"\b(OutOfMemoryError|MemoryError|OOM)\b|out of memory")
+_MEMORY = re.compile(r"\b(OutOfMemoryError|MemoryError)\b|out of memory|NODE_OUT_OF_MEMORY")
 
 
 class TrialFailure(RuntimeError):  # noqa: N818  (the name is part of the design)
@@ -40,7 +42,15 @@ class TrialFailure(RuntimeError):  # noqa: N818  (the name is part of the design
 
 def failure_reason(text: str) -> Reason:
     """The reason in an error's text: the last stamp of a TrialFailure, else memory, else ``error``."""
+    return _stamp(text) or ("out of memory" if _MEMORY.search(text) else "error")
+
+
+def is_outcome(text: str) -> bool:
+    """Whether an error's text is that of a TrialFailure to which the trial would come again; see `OUTCOMES`."""
+    return _stamp(text) in OUTCOMES
+
+
+def _stamp(text: str) -> Reason | None:
+    """The last reason of a TrialFailure in a text."""
     stamps = [reason for found in _STAMP.findall(text) for reason in REASONS if reason == found]
-    if stamps:
-        return stamps[-1]
-    return "out of memory" if _MEMORY.search(text) else "error"
+    return stamps[-1] if stamps else None

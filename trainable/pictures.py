@@ -10,7 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from metrics.accounting import evaluating
 from metrics.evidence import Evidence
+from metrics.memorised_share import copied
+from metrics.regeneration_rate import regenerated
 from trainable.workloads.images import to_bytes
 
 _GAP = 2
@@ -35,11 +38,23 @@ def grid(images: Tensor, columns: int | None = None) -> Tensor:
 
 
 def pictures(evidence: Evidence, *, forget_images: bool) -> dict[str, Tensor]:
-    """The first samples and, where forget images may be drawn, their denoisings, by kind."""
-    drawn = {"samples": evidence.samples[:_NUM_DRAWN]}
-    if forget_images:
-        drawn["denoisings"] = evidence.denoisings.flatten(0, 1)[:_NUM_DRAWN]
-    return drawn
+    """The first samples, by kind, and the denoisings of the forget images.
+
+    Where forget images may not be drawn, there are no denoisings, and samples that are copies of them are left black: a
+    model that has not forgotten generates what it has memorised.
+    """
+    samples = evidence.samples[:_NUM_DRAWN]
+    if not forget_images:
+        return {"samples": torch.where(_copies(evidence, samples)[:, None, None, None], -1.0, samples)}
+    return {"samples": samples, "denoisings": evidence.denoisings.flatten(0, 1)[:_NUM_DRAWN]}
+
+
+def _copies(evidence: Evidence, samples: Tensor) -> Tensor:
+    """Which samples (N, C, h, w) count as a forget image, by pixels or by descriptor: (N,) bool."""
+    with evaluating(evidence.denoiser.network):
+        descriptors = evidence.subject.descriptor(samples.to(evidence.denoiser.device)).cpu()
+    by_pixels = regenerated(samples, evidence.subject.forget.cpu())
+    return by_pixels | copied(descriptors, evidence.forget_descriptors)
 
 
 def save_pictures(models: Sequence[Mapping[str, Tensor]], directory: Path, name: str) -> dict[str, Path]:

@@ -9,6 +9,7 @@ import torch
 
 from diffusion.denoiser import Denoiser
 from metrics.subject import Fidelity
+from trainable.depot import Depot
 from trainable.device import DeviceSettings
 from trainable.quality import QualityRule
 from trainable.workloads import WORKLOADS
@@ -83,6 +84,7 @@ class TrialPlan:
         log_forget_images: whether forget images and what is made of them may be drawn.
         ladder: part of ``fidelity`` that a report at each rung is measured with; empty: all of it at every rung.
         rule: when a report has enough images, and when a trial ends early; None: all of them, and never.
+        depot: where other nodes find what is written to ``candidates`` and ``images``.
     """
 
     source: Source
@@ -96,6 +98,7 @@ class TrialPlan:
     log_forget_images: bool = False
     ladder: tuple[float, ...] = ()
     rule: QualityRule | None = None
+    depot: Depot = field(default_factory=lambda: Depot(Path()))
 
     def fidelity_at(self, rung: int) -> Fidelity:
         """How much a report at a rung measures."""

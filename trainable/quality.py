@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from torch import Tensor
@@ -26,10 +26,12 @@ class Untouched:
     Attributes:
         by_images: number of images → metric → value; at all images every metric, at fewer those of generated images.
         variety: of its samples.
+        offsets: rung → for each forget set, metric → what all draws of a full report give more than those of the rung.
     """
 
     by_images: Mapping[int, Mapping[str, Measurement]]
     variety: float
+    offsets: Mapping[int, Sequence[Mapping[str, float]]] = field(default_factory=dict)
 
     @property
     def num_images(self) -> int:
@@ -75,6 +77,18 @@ class QualityRule:
             name: paired(value, others[name], whole[name].value) if name in others else value
             for name, value in measured.items()
         }
+
+    def offset(self, measured: Mapping[str, Measurement], rung: int, forget_set: int) -> dict[str, Measurement]:
+        """What ``measured`` by the draws of a rung would be by those of a full report: v_n − u_n + u_N.
+
+        A restoration or a probe that is off is so for every model of a study, since all see the same draws; the
+        untouched model says by how much. Standard errors stay those of v_n.
+        """
+        offsets = self.untouched.offsets.get(rung)
+        if not offsets:
+            return dict(measured)
+        by = offsets[forget_set]
+        return {name: replace(m, value=m.value + by[name]) if name in by else m for name, m in measured.items()}
 
     def with_intervals(self, estimates: Mapping[str, Measurement], num_looks: int) -> dict[str, Measurement]:
         """``estimates``, those of ``deciding`` with the interval that they are decided by."""

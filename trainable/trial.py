@@ -21,8 +21,7 @@ from metrics import flatten
 from metrics.evidence import Evidence
 from metrics.metric import Measurement
 from metrics.pooling import pooled
-from metrics.subject import Subject
-from trainable.checkpoint import load_state, save_state, save_weights
+from trainable.checkpoint import check_state, load_state, save_state, save_weights
 from trainable.evaluation import evaluate, evaluate_in_blocks, evaluation_rows
 from trainable.failure import ENDING, OUT_OF_MEMORY_REMEDY, TrialFailure
 from trainable.finetune import training_rows
@@ -102,11 +101,15 @@ class TrialRunner:
         """Go on from what ``save`` wrote; the trial must have been started with the same configuration.
 
         Raises:
-            TrialFailure: "corrupt checkpoint".
+            TrialFailure: "corrupt checkpoint"; the trial is where it was.
         """
-        for index in range(1, len(self.workloads)):
+        others = range(1, len(self.workloads))
+        for index in others:
+            check_state(directory / str(index))
+        state = load_state(directory / "0", self.workloads[0].device)
+        for index in others:
             self._shelf.copy_from(index, directory / str(index))
-        self._restore(0, load_state(directory / "0", self.workloads[0].device))
+        self._restore(0, state)
         self.rung = sum(step <= self.unlearner.optimiser_step for step in self.plan.training.rungs)
 
     def _advance(self, index: int) -> _Part:
@@ -116,10 +119,11 @@ class TrialRunner:
         self.workloads[index].offload()
         self.unlearner.train_to(self.plan.training.rungs[self.rung])
         trained = time.perf_counter()
-        evidence, measured = self._measure(self._subjects[index])
+        evidence, measured = self._measure(index)
         if self.plan.candidates:
             files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
             save_weights(self.denoiser.network, files[index])
+            self.plan.depot.hand_over([files[index]])
         drawn = pictures(evidence, forget_images=self.plan.log_forget_images) if self.plan.images else {}
         return _Part(
             measured=measured,
@@ -131,12 +135,13 @@ class TrialRunner:
             ending=self._ending(evidence, measured),
         )
 
-    def _measure(self, subject: Subject) -> tuple[Evidence, dict[str, Measurement]]:
+    def _measure(self, index: int) -> tuple[Evidence, dict[str, Measurement]]:
         fidelity, rule = self.plan.fidelity_at(self.rung), self.plan.rule
-        arguments = (self.plan.metrics, self.denoiser, subject, fidelity, self.plan.evaluation_seed)
+        arguments = (self.plan.metrics, self.denoiser, self._subjects[index], fidelity, self.plan.evaluation_seed)
         if rule is None:
             return evaluate(*arguments, self.evaluation_rows)
-        return evaluate_in_blocks(*arguments, self.evaluation_rows, rule)
+        evidence, measured = evaluate_in_blocks(*arguments, self.evaluation_rows, rule)
+        return evidence, rule.offset(measured, self.rung, index)
 
     def _ending(self, evidence: Evidence, measured: Mapping[str, Measurement]) -> Ending | None:
         """Why this model is the trial's last, where there would be another."""
@@ -164,6 +169,7 @@ class TrialRunner:
         }
         if self.plan.images:
             drawn = save_pictures([part.pictures for part in parts], self.plan.images, self._name)
+            self.plan.depot.hand_over(drawn.values())
             report["images"] = {f"{kind}-{step:05d}": str(path) for kind, path in drawn.items()}
         return report
 

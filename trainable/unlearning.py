@@ -3,37 +3,90 @@
 from __future__ import annotations
 
 import math
+import re
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Final
 
+from ray.train._internal.checkpoint_manager import _TrainingResult
 from ray.tune import Trainable
 
-from trainable.failure import ENDING
+from trainable.checkpoint import sync
+from trainable.failure import ENDING, TrialFailure
 from trainable.plan import TrialPlan
 from trainable.trial import TrialRunner
 
+#: Ray's names of checkpoints, which rise with time.
+_CHECKPOINT: Final = re.compile(r"checkpoint_\d+")
+
 
 class UnlearningTrainable(Trainable):  # type: ignore[misc]
-    """Runs trials of a study; the plan comes by ``tune.with_parameters``, the configuration from the searcher."""
+    """Runs trials of a study; the plan comes by ``tune.with_parameters``, the configuration from the searcher.
+
+    A trial outlives its resume states: one that cannot be written is done without, and one that is damaged gives way to
+    the one before it. What went wrong is said in the next report's ``news``.
+    """
 
     def setup(self, config: dict[str, Any], plan: TrialPlan) -> None:
         self._runner = TrialRunner(plan)
-        self._runner.start(config)
+        self._news: list[str] = []
+        self.reset_config(config)
 
     def step(self) -> dict[str, Any]:
         report = self._runner.advance()
-        return {**report, "done": self._runner.finished or ENDING in report}
+        news, self._news = [*self._news, *report["news"]], []
+        return {**report, "news": news, "done": self._runner.finished or ENDING in report}
+
+    def save(self, checkpoint_dir: str | None = None) -> Any:
+        """As Ray's own, to last; where it cannot be written a result without a checkpoint, which Ray passes over."""
+        storage = self._storage
+        before = storage.checkpoint_fs_path
+        try:
+            with TemporaryDirectory(prefix="unlearning-") as folder:
+                result = super().save(checkpoint_dir or folder)
+            if storage.storage_filesystem.type_name == "local":
+                sync(Path(result.checkpoint.path))
+            return result
+        except OSError as error:
+            self._news.append(
+                f"goes on without a resume state of step {self._runner.unlearner.optimiser_step}: {error}"
+            )
+            if storage.checkpoint_fs_path != before:  # Ray got as far as copying it
+                with suppress(OSError):
+                    storage.storage_filesystem.delete_dir(storage.checkpoint_fs_path)
+            return _TrainingResult(checkpoint=None, metrics={})
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         self._runner.save(Path(checkpoint_dir))
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
-        self._runner.load(Path(checkpoint_dir))
+        """Go on from there or, where that is damaged, from the newest sound checkpoint before it, or from the start.
+
+        Training is deterministic: what is done again gives the same reports.
+        """
+        for directory in _newest_first(Path(checkpoint_dir)):
+            try:
+                self._runner.load(directory)
+                return
+            except TrialFailure as damage:
+                self._news.append(f"cannot go on from {directory.name}: {damage.detail}")
+        self._news.append("begins anew, since no resume state is sound")
+        self._runner.start(self._runner.config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial without loading model and data again."""
+        self._news.clear()
         self._runner.start(new_config)
         return True
+
+
+def _newest_first(checkpoint: Path) -> list[Path]:
+    """A checkpoint and, where it lies among its trial's own and is no copy of Ray's, those made before it."""
+    if not _CHECKPOINT.fullmatch(checkpoint.name):
+        return [checkpoint]
+    names = (path for path in checkpoint.parent.iterdir() if _CHECKPOINT.fullmatch(path.name))
+    return sorted((path for path in names if path.name <= checkpoint.name), reverse=True)
 
 
 def threads_for(cpus_per_trial: float) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,8 @@ class Baseline:
         blocks: number of images → metric → value of ``untouched_search``'s first images: what reports of as many are
             compared with.
         variety: of the images of ``untouched_search`` (`trainable.quality.variety`); 0 where that was not measured.
+        offsets: rung → for each forget set, metric → what all draws of ``untouched_search`` give more than those of a
+            report at that rung; under a ladder.
         labels: metric → how it is called in reports.
     """
 
@@ -53,6 +55,7 @@ class Baseline:
     labels: Mapping[str, str] = field(default_factory=dict)
     blocks: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
     variety: float = 0.0
+    offsets: Mapping[int, Sequence[Mapping[str, float]]] = field(default_factory=dict)
 
     def values(self, model: str) -> dict[str, float]:
         """metric → value of one of the models; empty where it was not measured."""
@@ -78,7 +81,7 @@ class Baseline:
         models = {name: {key: _as_json(entry) for key, entry in of.items()} for name, of in self.models.items()}
         blocks = {str(count): {key: _as_json(entry) for key, entry in of.items()} for count, of in self.blocks.items()}
         data = {**models, "calibration": dict(self.calibration), "labels": dict(self.labels)}
-        data |= {"variety": self.variety, "blocks": blocks}
+        data |= {"variety": self.variety, "blocks": blocks, "offsets": _keyed_by_text(self.offsets)}
         write_text_atomic(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -97,8 +100,9 @@ class Baseline:
                 int(count): {key: _measured(entry) for key, entry in of.items()}
                 for count, of in (data.get("blocks") or {}).items()
             }
+            offsets = {int(rung): of for rung, of in (data.get("offsets") or {}).items()}
             calibration, labels = data.get("calibration") or {}, data.get("labels") or {}
-            return cls(models, calibration, labels, blocks, float(data.get("variety", 0.0)))
+            return cls(models, calibration, labels, blocks, float(data.get("variety", 0.0)), offsets)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(
                 f"{path} must map models to metrics to value, stderr and num_samples: {error!r}"
@@ -116,6 +120,10 @@ def with_given_ideal(
         if metric not in known
     }
     return {**models, UNSEEN: {**known, **given}} if given else dict(models)
+
+
+def _keyed_by_text(values: Mapping[int, Any]) -> dict[str, Any]:
+    return {str(key): value for key, value in values.items()}
 
 
 def _as_json(entry: Measured) -> dict[str, Any]:

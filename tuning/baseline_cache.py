@@ -36,7 +36,7 @@ _PATHS = (
 _IRRELEVANT = frozenset(
     {"name", "methods", "fix", "enqueue", "warm_start", "searcher", "num_trials", "time_budget", "repeats", "rungs",
      "max_violation", "learning_rate", "adam_betas", "weight_decay", "warmup_steps", "max_grad_norm",
-     "max_degenerate_steps", "max_concurrent_trials", "num_confirmed", "gradient_checkpointing",
+     "max_degenerate_steps", "max_concurrent_trials", "max_failures", "num_confirmed", "gradient_checkpointing",
      "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", *_PATHS}
 )  # fmt: skip
 _CODE = ("diffusion", "metrics", "trainable", "tuning/measuring.py")

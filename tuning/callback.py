@@ -113,14 +113,14 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._tracker.log_report(report["trial_id"], report)
             for name, path in result.get("images", {}).items():
                 self._tracker.log_image(report["trial_id"], name, Path(path))
+        for text in result.get("news", ()):
+            self._say(f"trial {report['trial_id']}: {text}")
         if not self._records.add_report(report):
             return
         self._repeated |= int(report.get("repeat", 0)) > 0
         if _is_candidate(report):
             self._front.add(report)
         if self._view:
-            for text in result.get("news", ()):
-                self._view.message(f"trial {report['trial_id']}: {text}")
             self._view.front(*self._live_front())
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
@@ -131,16 +131,25 @@ class StudyCallback(Callback):  # type: ignore[misc]
         outcome = self._outcome(trial_name(trial)) if self._outcome else None
         state, reason = verdict(outcome)
         self._end_trial(trial, state, reason)
-        if self._view and state is TrialState.COMPLETE and reason:
-            self._view.message(f"trial {trial_name(trial)} {reason}")
+        if state is TrialState.COMPLETE and reason:
+            self._say(f"trial {trial_name(trial)} {reason}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
-        """A trial failed and is not tried again."""
-        text = error_text(trial)
-        reason = failure_reason(text)
-        self._end_trial(trial, TrialState.FAIL, reason, _last_line(text))
+        """A trial failed; by the searcher's word, where there is one, it may be taken up again or have ended before."""
+        name, text = trial_name(trial), error_text(trial)
+        outcome = self._outcome(name) if self._outcome else None
+        if outcome is not None and outcome.completed:
+            self.on_trial_complete(iteration, trials, trial)
+        elif self._outcome is not None and outcome is None:
+            self._say(f"trial {name} is taken up again: {_cause(text)}")
+        else:
+            reason = failure_reason(text)
+            self._end_trial(trial, TrialState.FAIL, reason, _last_line(text))
+            self._say(f"trial {name} failed: {reason}")
+
+    def _say(self, text: str) -> None:
         if self._view:
-            self._view.message(f"trial {trial_name(trial)} failed: {reason}")
+            self._view.message(text)
 
     def on_experiment_end(self, trials: list[Trial], **info: Any) -> None:
         """Ray is done. What still runs was cut off by an interrupt, of which Ray says nothing."""
@@ -212,11 +221,22 @@ def report_of(trial: Trial, result: Mapping[str, Any]) -> dict[str, Any]:
     return {**trial.config, **reported, "trial_id": trial_name(trial)}
 
 
+def has_ended(trial: Trial) -> bool:
+    """Whether a trial's last report has come: whatever becomes of its process then, it came to its end."""
+    return bool((trial.last_result or {}).get("done"))
+
+
 def error_text(trial: Trial) -> str:
     """The last failure's text. Ray writes it on this machine at once and copies it to the storage path later."""
     if trial.error_file is None or not Path(trial.error_file).exists():
         return str(trial.get_error() or "")
     return Path(trial.error_file).read_text(encoding="utf-8", errors="replace").rpartition("Failure # ")[2]
+
+
+def _cause(text: str) -> str:
+    """What Ray says of a dead actor first, before what may be behind it; else the end of a traceback."""
+    of_actor = next((line for line in text.splitlines() if line.startswith("The actor ")), "")
+    return (of_actor or _last_line(text)).partition(". ")[0]
 
 
 def _last_line(text: str) -> str:

@@ -16,6 +16,7 @@ from registry import Registry
 from search_spaces import SEARCH_SPACES
 from tuning import (
     budget_checks,
+    depot_checks,
     encoder_checks,
     goal_checks,
     image_checks,
@@ -238,6 +239,7 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
 
 LAUNCH: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("storage_path", "name", "resume"), paths.study_problems),
+    (("storage_path", "name", "resume"), depot_checks.new_study_problems),
     (("storage_path", "name", "resume"), resume_checks.weights_problems),
     (("warm_start", "storage_path", "name", "resume"), warm_start_checks.study_problems),
     (

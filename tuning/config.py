@@ -1,12 +1,14 @@
 """A study's configuration: study file and flags in, one frozen `StudyConfig` or everything that is wrong with it out.
 
 Layers, each over the one before: the defaults of the fields; when resuming, the ``study.yaml`` that the study left; the
-study file; the flags. Nothing is written and nothing started here, and no engine is imported.
+study file; the flags. Nothing is written and nothing started here, and no engine is imported; but a study that is
+resumed from an object store has its records brought to this machine.
 """
 
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +17,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from tuning import checks, paths
 from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
+from tuning.depot_checks import records_problems
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
 from tuning.problems import ConfigError, Problem
@@ -33,6 +36,7 @@ __all__ = [
     "parse_constraint",
     "parse_objective",
     "render",
+    "resume_command",
     "to_yaml",
 ]
 
@@ -44,6 +48,7 @@ FREE_ON_RESUME = frozenset(
         "scheduler",
         "reduction_factor",
         "max_concurrent_trials",
+        "max_failures",
         "cpus_per_trial",
         "gpus_per_trial",
         "gradient_checkpointing",
@@ -59,6 +64,9 @@ _OF_THE_MODEL = ("model", "retain", "forget")
 _COMPANIONS = {"retrained_model": _OF_THE_MODEL, "unseen": ("model", "retain")}
 """Optional files that lose their meaning when a flag replaces one of these fields."""
 
+
+_LOOKED_AT = 40
+"""Unknown keys of which the nearest field is looked for, more than anybody reads."""
 
 _LENIENT = ConfigDict(coerce_numbers_to_str=StudyConfig.model_config.get("coerce_numbers_to_str", False))
 
@@ -115,10 +123,14 @@ def _read(path: str, problems: list[Problem]) -> dict[str, Any] | None:
 
 
 def _recorded(storage_path: object, name: object, problems: list[Problem]) -> dict[str, Any] | None:
-    """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports."""
+    """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports.
+
+    Of a study in an object store the records are brought here first, if another machine has written the latest ones.
+    """
     storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
     if not isinstance(name, str) or paths.name_problems(name):
         return None
+    problems += records_problems(storage, name)
     file = StudyFiles(paths.expanded(str(local_directory(storage))) / name).study
     recorded = _read(str(file), problems) if os.path.isfile(file) else None
     return None if recorded is None else {**recorded, "storage_path": storage}
@@ -147,7 +159,10 @@ def _valid_values(given: Mapping[str, Any], problems: list[Problem], complete: b
         complete: whether a field that is missing is a problem.
     """
     fields = StudyConfig.model_fields
-    problems += [unknown_key(name) for name in given if name not in fields]
+    unknown = [name for name in given if name not in fields]
+    problems += [unknown_key(name) for name in unknown[:_LOOKED_AT]]
+    if (more := len(unknown) - _LOOKED_AT) > 0:
+        problems.append(Problem("every key must be a field of the configuration", f"{more} more", "remove them"))
     values: dict[str, Any] = {}
     for name, field in fields.items():
         if name not in given:
@@ -194,3 +209,8 @@ def _warm_starts(config: StudyConfig) -> list[str]:
     from tuning.warm_start import taken_by  # which reads studies by means of this module
 
     return list(map(str, taken_by(config)))
+
+
+def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:
+    """What to type to go on with a study."""
+    return shlex.join(["python", script, "--name", config.name, "--storage-path", config.storage_path, "--resume"])

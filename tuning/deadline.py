@@ -11,6 +11,7 @@ from ray.tune import Callback
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from tuning.callback import has_ended
 from tuning.outcome import TIME_BUDGET, Outcome, Report
 
 
@@ -36,6 +37,9 @@ class CutOff(Callback):  # type: ignore[misc]
     def __init__(self) -> None:
         self.names: set[str] = set()
         self._ended: set[str] = set()
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        self._ended.discard(str(trial.trial_id))  # it failed, and was taken up again
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         self._ended.add(str(trial.trial_id))
@@ -77,6 +81,11 @@ class UntilDeadline(FIFOScheduler):  # type: ignore[misc]
 
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Report) -> None:
         self._inner.on_trial_complete(tune_controller, trial, result)
+
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        """The end of a worker is none of its trial, unless the last report had come: that counts like any other."""
+        if has_ended(trial):
+            self._inner.on_trial_complete(tune_controller, trial, trial.last_result)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """The trial that waits longest. Ray asks before it starts any, which is the moment to stop those waiting."""

@@ -98,9 +98,24 @@ class StudyFiles:
         return self.root / "timing.json"
 
     @property
+    def events(self) -> Path:
+        """What happened when: one JSON line an event, of all launches."""
+        return self.root / "events.jsonl"
+
+    @property
+    def running(self) -> Path:
+        """The sign of life of the process that drives the study; gone when it ends."""
+        return self.root / ".running.json"
+
+    @property
     def study_id(self) -> Path:
         """A random id that tells this study from an earlier one of the same name in a shared store."""
         return self.root / ".study_id"
+
+    @property
+    def launch(self) -> Path:
+        """How often the study was launched: tells whose records are the latest where machines share an object store."""
+        return self.root / ".launch"
 
     @property
     def mlflow_database(self) -> Path:

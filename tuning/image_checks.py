@@ -14,6 +14,8 @@ from tuning.model_files import find_file, network_config, read_config
 from tuning.paths import missing_remedy
 from tuning.problems import Problem
 
+#: Bytes of a forget image's name, less the ending; files are named after it.
+_LONGEST_NAME = 200
 _LOOKED_AT = 16
 """Files of a folder that are looked at: the first, and others at equal distances."""
 
@@ -68,8 +70,16 @@ def _sample(files: Sequence[Path]) -> Sequence[Path]:
 
 
 def forget_problems(paths: tuple[str, ...]) -> list[Problem]:
-    """Whether each forget image is a whole image file."""
-    return _broken("forget must be image files", [Path(path) for path in paths])
+    """Whether each forget image is a whole image file, of a name that tables and files can be given."""
+    unfit = [path for path in paths if not _is_fit(Path(path).stem)]
+    rule = "the name of a forget image must be printable, without '|', not of dots only and of 200 bytes at most"
+    named = [Problem(rule, repr(path), "rename the file") for path in unfit]
+    return named + _broken("forget must be image files", [Path(path) for path in paths])
+
+
+def _is_fit(name: str) -> bool:
+    """Whether models may be stored under a name; '|' parts the names of images in reports."""
+    return name.isprintable() and "|" not in name and bool(name.strip(". ")) and len(name.encode()) <= _LONGEST_NAME
 
 
 def forget_name_problems(separately: bool, paths: Sequence[str]) -> list[Problem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -55,7 +56,7 @@ def measure_model(
         if picture is not None and plan.images is not None:
             drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
     if picture is not None and plan.images is not None:
-        save_pictures(drawn, plan.images, picture)
+        plan.depot.hand_over(save_pictures(drawn, plan.images, picture).values())
     return {name: pooled([of[name] for of in measured]) for name in plan.metrics}
 
 
@@ -76,9 +77,11 @@ def _each_model(
     evidence: Evidence | None = None
     for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
         if files is not None:
-            denoiser.network.load_state_dict(load_file(files[index]))
+            with plan.depot.at_hand(files[index]) as file:
+                denoiser.network.load_state_dict(load_file(file))
         if directories is not None:
             workload.save_pipeline(denoiser.network, directories[index])
+            plan.depot.hand_over([directories[index]])
         subject = workload.subject(prepared)
         # One model generates the same images whatever it is to forget.
         begun = evidence if files is None else None
@@ -94,21 +97,26 @@ class SearchReference:
         by_images: number of images → metric → value; at all images every metric, at fewer those of generated images.
         variety: of the images; 0 where none were made.
         seconds: that measuring it took, the smaller numbers left out.
+        offsets: rung → for each forget set, metric → what all of a report's draws give more than those of that rung;
+            of metrics that are not of generated images, at rungs that measure with a part.
     """
 
     by_images: Mapping[int, Mapping[str, Measurement]]
     variety: float
     seconds: float
+    offsets: Mapping[int, Sequence[Mapping[str, float]]]
 
 
 def measure_untouched(plan: TrialPlan, counts: Sequence[int]) -> SearchReference:
     """The untouched model with all of the plan's images and with the first ``counts`` of them; runs in a worker."""
-    began, seed = time.perf_counter(), plan.evaluation_seed
-    measured = []
+    began, seed, seconds = time.perf_counter(), plan.evaluation_seed, 0.0
+    measured, offsets = [], []
     for last, found in _each_model(plan, plan.source.settings.model, plan.fidelity, seed):
         evidence = last  # the images of one model only: thousands of large ones fill a memory
         measured.append(found)
-    seconds = time.perf_counter() - began
+        seconds += time.perf_counter() - began
+        offsets.append(_offsets(plan, evidence, found))
+        began = time.perf_counter()
     whole = {name: pooled([of[name] for of in measured]) for name in plan.metrics}
     names = [name for name in plan.metrics if is_of_samples(name)]
     by_images = {
@@ -118,8 +126,25 @@ def measure_untouched(plan: TrialPlan, counts: Sequence[int]) -> SearchReference
     }
     samples = evidence.samples_so_far
     return SearchReference(
-        {**by_images, plan.fidelity.num_images: whole}, 0.0 if samples is None else variety(samples), seconds
+        by_images={**by_images, plan.fidelity.num_images: whole},
+        variety=0.0 if samples is None else variety(samples),
+        seconds=seconds,
+        offsets={rung: [of[rung] for of in offsets] for rung in offsets[0]},
     )
+
+
+def _offsets(plan: TrialPlan, evidence: Evidence, whole: Mapping[str, Measurement]) -> dict[int, dict[str, float]]:
+    """Of one forget set: rung → metric → `whole` less the same by that rung's draws; not where one is not finite."""
+    names = [name for name in plan.metrics if not is_of_samples(name)]
+    found: dict[int, dict[str, float]] = {}
+    for rung in range(len(plan.ladder)):
+        fidelity = plan.fidelity_at(rung)
+        if fidelity == plan.fidelity:
+            continue
+        part = measure(names, Evidence(evidence.denoiser, evidence.subject, fidelity, plan.evaluation_seed, evidence))
+        differences = {name: whole[name].value - part[name].value for name in names}
+        found[rung] = {name: value for name, value in differences.items() if math.isfinite(value)}
+    return found
 
 
 def measure_unmemorised(plan: TrialPlan, unseen: str | None, fidelity: Fidelity, seed: int) -> dict[str, Measurement]:

@@ -10,6 +10,7 @@ import copy
 import json
 import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,22 +21,35 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.trial import FrozenTrial, TrialState
 
 from tuning.goals import Objective
+from tuning.journal_lock import HolderLock
 from tuning.outcome import INTERRUPTED, Outcome
+from tuning.patience import Patience, file_holders, report_absence
 from tuning.problems import redact
 
 DIRECTIONS: Final = ("minimize", "maximize")
 REPORT_PREFIX: Final = "report:"
+#: How many trials had ended before a trial did: an order that no wall clock turns round.
+ENDED: Final = "ended_before"
 
 
 def open_storage(location: str | Path) -> BaseStorage:
     """A persistent storage: a URL opens a database, anything else is the path of a journal file, made where absent."""
     text = str(location)
     if "://" in text:
-        return RDBStorage(database_url(text))
+        storage = RDBStorage(database_url(text), engine_kwargs=_engine_settings(text))
+        report_absence(storage.engine)
+        return storage
     path = Path(text)
     path.parent.mkdir(parents=True, exist_ok=True)
     _drop_torn_line(path)
-    return JournalStorage(JournalFileBackend(text))
+    return JournalStorage(JournalFileBackend(text, lock_obj=HolderLock(text)))
+
+
+def _engine_settings(url: str) -> dict[str, Any]:
+    """A server that vanished without a word is found out in half a minute; without these it takes the kernel hours."""
+    if not url.startswith("postgresql"):
+        return {}
+    return {"connect_args": {"connect_timeout": 10, "keepalives_idle": 15, "tcp_user_timeout": 30_000}}
 
 
 def database_url(url: str) -> str:
@@ -89,10 +103,10 @@ def _agree(study: optuna.Study, objectives: Sequence[Objective], location: str) 
     wanted = [[o.metric, o.direction] for o in objectives]
     known = study.user_attrs.get("objectives")
     if known is None and not study.get_trials(deepcopy=False):
-        study.set_user_attr("objectives", wanted)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             study.set_metric_names([o.metric for o in objectives])
+        study.set_user_attr("objectives", wanted)  # last: who is cut off before it does both again
     elif known != wanted:
         raise ValueError(
             f"the objectives of a study cannot change, but {study.study_name!r} in {location} was made for {known} "
@@ -137,17 +151,27 @@ class StudyStore:
         location: what ``open_storage`` takes.
         study_name: name in the storage.
         objectives: metric and direction.
+        patience: with a storage that is away; None: the usual one.
 
     Raises:
         ValueError: as ``open_study``.
+        StoreAwayError: from here and from every write, the storage stayed away too long.
     """
 
-    def __init__(self, location: str | Path, study_name: str, objectives: Sequence[Objective]) -> None:
+    def __init__(
+        self,
+        location: str | Path,
+        study_name: str,
+        objectives: Sequence[Objective],
+        patience: Patience | None = None,
+    ) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)  # its news would run through the live terminal view
-        self.study = open_study(location, study_name, objectives)
+        self._patiently = patience or patience_with(location)
+        self.study = self._patiently(lambda: open_study(location, study_name, objectives))
         self._storage: BaseStorage = self.study._storage
         self._study_id: int = self.study._study_id
-        self._trials: list[FrozenTrial] = list(self.study.get_trials(deepcopy=False))
+        self._trials: list[FrozenTrial] = self._patiently(lambda: list(self.study.get_trials(deepcopy=False)))
+        self._num_ended = sum(trial.state.is_finished() for trial in self._trials)
 
     def trials(self) -> Sequence[FrozenTrial]:
         """Every trial, by number. The reports of a running one are those that it had when the study was opened."""
@@ -176,8 +200,8 @@ class StudyStore:
         Raises:
             RuntimeError: another process has written to the study.
         """
-        trial_id = self._storage.create_new_trial(self._study_id, template_trial=template)
-        number = self._storage.get_trial_number_from_id(trial_id)
+        trial_id = self._patiently(lambda: self._create(template), lambda: self._find_or_create(template))
+        number = self._patiently(lambda: self._storage.get_trial_number_from_id(trial_id))
         if number != len(self._trials):
             self._storage.set_trial_user_attr(trial_id, "reason", INTERRUPTED)
             self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
@@ -190,31 +214,63 @@ class StudyStore:
         self._trials.append(created)
         return created
 
+    def _create(self, template: FrozenTrial) -> int:
+        return int(self._storage.create_new_trial(self._study_id, template_trial=template))
+
+    def _find_or_create(self, template: FrozenTrial) -> int:
+        """The trial of the next number, if it is there: a write may be done and only its confirmation lost."""
+        try:
+            trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, len(self._trials))
+        except KeyError:
+            return self._create(template)
+        found = self._storage.get_trial(trial_id)
+        is_own = (found.params, found.user_attrs) == (template.params, template.user_attrs)
+        return int(trial_id) if is_own else self._create(template)
+
     def keep_report(self, name: str, report: Mapping[str, Any]) -> None:
         """Keeps one report with its trial, under its step: one that arrives twice is kept once."""
         key = f"{REPORT_PREFIX}{int(report['step'])}"
-        self._storage.set_trial_user_attr(self.trial(name)._trial_id, key, json.dumps(dict(report)))
+        trial_id, text = self.trial(name)._trial_id, json.dumps(dict(report))
+        self._patiently(lambda: self._storage.set_trial_user_attr(trial_id, key, text))
 
     def keep(self, key: str, value: Any) -> None:
         """Keeps what a sampler notes with the study."""
-        self._storage.set_study_system_attr(self._study_id, key, value)
+        self._patiently(lambda: self._storage.set_study_system_attr(self._study_id, key, value))
 
     def kept(self) -> dict[str, Any]:
         """What samplers have noted with the study."""
-        noted: dict[str, Any] = self._storage.get_study_system_attrs(self._study_id)
+        noted: dict[str, Any] = self._patiently(lambda: self._storage.get_study_system_attrs(self._study_id))
         return noted
 
     def tell(self, name: str, outcome: Outcome) -> FrozenTrial:
         """Ends a trial: its values, its constraints, and as user attributes what dashboards do not show of them."""
         trial_id = self.trial(name)._trial_id
-        for key, value in _constraint_attrs(outcome).items():
+        self._trials[int(name)] = told = self._patiently(
+            lambda: self._tell(trial_id, outcome), lambda: self._tell_unless_told(trial_id, outcome)
+        )
+        self._num_ended += 1
+        return told
+
+    def _tell_unless_told(self, trial_id: int, outcome: Outcome) -> FrozenTrial:
+        found: FrozenTrial = self._storage.get_trial(trial_id)
+        return found if found.state.is_finished() else self._tell(trial_id, outcome)
+
+    def _tell(self, trial_id: int, outcome: Outcome) -> FrozenTrial:
+        for key, value in {**_constraint_attrs(outcome), ENDED: self._num_ended}.items():
             self._storage.set_trial_system_attr(trial_id, key, value)
         for key, value in attributes(outcome).items():
             self._storage.set_trial_user_attr(trial_id, key, value)
         state = TrialState.COMPLETE if outcome.completed else TrialState.FAIL
         self._storage.set_trial_state_values(trial_id, state, outcome.values or None)
-        self._trials[int(name)] = told = self._storage.get_trial(trial_id)
+        told: FrozenTrial = self._storage.get_trial(trial_id)
         return told
+
+
+def patience_with(location: str | Path) -> Patience:
+    """The usual patience with a storage. It names who has a SQLite file locked; of other databases it cannot."""
+    prefix, text = "sqlite:///", str(location)
+    holders = partial(file_holders, text.removeprefix(prefix)) if text.startswith(prefix) else str
+    return Patience(f"the Optuna storage {redact(text)}", holders=holders)
 
 
 def _constraint_attrs(outcome: Outcome) -> dict[str, float]:
@@ -236,3 +292,13 @@ def attributes(outcome: Outcome) -> dict[str, Any]:
     if outcome.stopped_at_rung is not None:
         found["stopped_at_rung"] = outcome.stopped_at_rung
     return found
+
+
+def outcome_of(trial: FrozenTrial) -> Outcome | None:
+    """How a trial ended, as far as `attributes` keep it; None where it runs."""
+    if not trial.state.is_finished():
+        return None
+    if trial.state == TrialState.FAIL:
+        return Outcome(None, reason=trial.user_attrs.get("reason", "error"))
+    report = {name: trial.user_attrs[name] for name in ("step", "rung") if name in trial.user_attrs}
+    return Outcome(report, stopped_at_rung=trial.user_attrs.get("stopped_at_rung"))

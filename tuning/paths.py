@@ -92,6 +92,10 @@ def study_problems(storage_path: str, name: str, resume: bool) -> list[Problem]:
     if name_problems(name):
         return []
     root = local_directory(storage_path) / name
+    if root.is_symlink() and not root.resolve().is_relative_to(root.parent.resolve()):
+        rule = "a study's directory must lie in the storage path, not be a link out of it"
+        remedy = "give the directory above the one that it leads to as --storage-path, or remove the link"
+        return [Problem(rule, f"{root}, which leads to {root.resolve()}", remedy)]
     exists = root.exists() and not (root.is_dir() and not any(root.iterdir()))
     started = StudyFiles(root).study.is_file()
     if resume and not started:

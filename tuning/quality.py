@@ -22,7 +22,7 @@ def quality_rule(config: StudyConfig, baseline: Baseline) -> QualityRule:
     judged_on_samples = any(is_of_samples(objective.metric) for objective in config.objectives)
     return QualityRule(
         bounds=tuple(bound for bound in bounds if math.isfinite(bound.value)),
-        untouched=Untouched(by_images, baseline.variety),
+        untouched=Untouched(by_images, baseline.variety, baseline.offsets),
         confidence=config.bound_confidence,
         max_violation=config.max_violation,
         # Under prompts the forget images are looked for among the samples.

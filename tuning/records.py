@@ -16,7 +16,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import pandas as pd
 
@@ -49,6 +49,16 @@ class RecordsError(RuntimeError):
     """A file of records is not what this study writes."""
 
 
+class Listener(Protocol):
+    """Whoever is to hear what was acknowledged."""
+
+    def trial_started(self, trial_id: str, config: Mapping[str, Any], steps: Sequence[int] | None) -> None: ...
+
+    def reported(self, report: Mapping[str, Any]) -> None: ...
+
+    def trial_ended(self, trial_id: str, state: str, reason: str, seconds: float | None) -> None: ...
+
+
 class Records:
     """The reports and trials of one study, in memory and in its files.
 
@@ -60,6 +70,7 @@ class Records:
         baseline: metric → value of the untouched model.
         suffixes: of the columns of each metric.
         decided: metrics that have ``_low`` and ``_high`` too.
+        listener: hears of a trial or a report once it is on disk.
 
     Raises:
         RecordsError: a file on disk has other columns, or a damaged row that is not its last.
@@ -75,10 +86,11 @@ class Records:
         baseline: Mapping[str, float],
         suffixes: Sequence[str] = ("", "_stderr", "_num"),
         decided: Sequence[str] = (),
+        listener: Listener | None = None,
     ) -> None:
         measured = [name + suffix for name in metrics for suffix in suffixes]
         measured += [name + suffix for name in decided for suffix in ("_low", "_high")]
-        self.files = files
+        self.files, self._listener = files, listener
         self.parameters = tuple(parameters)
         self.report_columns = (*IDENTITY, *parameters, *measured, *VERDICT)
         self.trial_columns = (*OUTCOME, *parameters, "seed", "seconds", "mlflow_run_id")
@@ -113,10 +125,13 @@ class Records:
         key = (str(report["trial_id"]), int(report["step"]))
         if key in self._reports:
             return False
-        row = _cells(self.report_columns, self.judge(report))
+        judged = self.judge(report)
+        row = _cells(self.report_columns, judged)
         _append(self.files.reports, self.report_columns, row)
         self._reports[key] = row
         self._steps[key[0]].append(key[1])
+        if self._listener:
+            self._listener.reported(judged)
         return True
 
     def start_trial(self, trial_id: str, config: Mapping[str, Any]) -> None:
@@ -125,7 +140,10 @@ class Records:
         Raises:
             OSError: it could not be written.
         """
+        steps = self.steps(trial_id) if trial_id in self._trials else None
         self._put(trial_id, config, state=TrialState.RUNNING, reason="")
+        if self._listener:
+            self._listener.trial_started(trial_id, config, steps)
 
     def end_trial(
         self,
@@ -140,7 +158,8 @@ class Records:
         Raises:
             OSError: it could not be written.
         """
-        self._put(trial_id, config, state=state, reason=reason, seconds=seconds)
+        if self._put(trial_id, config, state=state, reason=reason, seconds=seconds) and self._listener:
+            self._listener.trial_ended(trial_id, state, reason, seconds)
 
     def finalize(self, run_ids: Mapping[str, str] | None = None) -> None:
         """Sort both files and write them anew, with the MLflow run ids known by now (trial id → run id)."""
@@ -173,13 +192,14 @@ class Records:
         """All trials as :func:`read_table` would read them off the file."""
         return _frame(self.trial_columns, self._sorted_trials())
 
-    def _put(self, trial_id: str, config: Mapping[str, Any], **outcome: Any) -> None:
+    def _put(self, trial_id: str, config: Mapping[str, Any], **outcome: Any) -> bool:
+        """Keep a trial's row; whether it is another than before."""
         known = self._trials.get(trial_id, {"trial_id": trial_id})
         given = {name: config[name] for name in ("method", "seed", *self.parameters) if config.get(name) is not None}
         new = {name: value for name, value in outcome.items() if value is not None}
         row = {**dict.fromkeys(self.trial_columns, ""), **known, **_cells(self.trial_columns, given | new, blank=False)}
         if row == known:
-            return
+            return False
         self._trials[trial_id] = row
         self._num_trials[TrialState(row["state"])] += 1
         if "state" in known:
@@ -189,6 +209,7 @@ class Records:
             self._write_trials()
         else:
             _append(self.files.trials, self.trial_columns, row)
+        return True
 
     def _write_trials(self) -> None:
         write_csv_atomic(self.files.trials, self.trial_columns, self._sorted_trials())

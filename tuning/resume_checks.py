@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from trainable.depot import Depot, UnreachableError
+from tuning.depot_checks import unreachable
 from tuning.files import StudyFiles
 from tuning.problems import Problem
-from tuning.schema import local_directory
+from tuning.schema import is_remote, local_directory
 
 _SHOWN = 3
 
@@ -14,14 +16,18 @@ def weights_problems(storage_path: str, name: str, resume: bool) -> list[Problem
     files = StudyFiles(local_directory(storage_path) / name)
     if not resume or not files.reports.is_file():
         return []
-    kept = {path.name.removesuffix(".safetensors") for path in files.candidates.glob("*")}
+    depot = Depot(files.root, storage_path if is_remote(storage_path) else None)
+    try:
+        kept = {name.removesuffix(".safetensors") for name in depot.entries(files.candidates)}
+    except UnreachableError as error:
+        return [unreachable(storage_path, error)]
     missing = [member for member in _members(files) if member not in kept]
     if not missing:
         return []
     rule = "a resumed study must have the weights of its feasible reports, since its front is measured again"
     shown = ", ".join(missing[:_SHOWN]) + (f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else "")
     remedy = "put the files back, or start a new study that takes this one's trials over with --warm-start"
-    return [Problem(rule, f"{files.candidates} without {shown}", remedy)]
+    return [Problem(rule, f"{depot.location}/{files.candidates.name} without {shown}", remedy)]
 
 
 def _members(files: StudyFiles) -> list[str]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat, PlainSerializer
 
 from search_spaces import SEARCH_SPACES
+from trainable.depot import Depot
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, as_constraint, as_objective
 
@@ -155,7 +156,7 @@ class StudyConfig(BaseModel):
     num_denoising_steps: Positive = Field(description="sampler steps of one restoration")
     injection_timestep: Positive = Field(description="timestep that forget images are noised to before restoration")
     num_probes: Positive = Field(description="Hutchinson probes of the likelihood in a report")
-    num_likelihood_evaluations: Positive = Field(description="network calls of one likelihood")
+    num_likelihood_evaluations: int = Field(ge=13, description="network calls of one likelihood")
     num_membership_noises: Positive = Field(description="noises per image of the membership loss")
     evaluation_batch_size: Positive = Field(description="rows of one forward pass in evaluation")
     num_neighbours: Positive = Field(description="retain images nearest to the forget images, watched for damage")
@@ -166,6 +167,9 @@ class StudyConfig(BaseModel):
     final_num_denoisings: Positive = Field(description="restorations of each forget image for baseline and front")
 
     max_concurrent_trials: Positive | None = Field(None, description="trials at a time; none: as many as fit")
+    max_failures: Annotated[int, Field(ge=0)] = Field(
+        3, description="times that a trial is taken up again after its process crashed; lost machines do not count"
+    )
     cpus_per_trial: float = Field(1.0, gt=0, allow_inf_nan=False, description="CPU cores of a trial")
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False, description="GPUs of a trial; parts may be given")
     precision: Literal["fp32", "bf16"] = Field("fp32", description="what networks compute in, but for the likelihood")
@@ -188,6 +192,11 @@ class StudyConfig(BaseModel):
     def root(self) -> Path:
         """The study's directory."""
         return self.local_storage / self.name
+
+    @property
+    def depot(self) -> Depot:
+        """Where all nodes find the study's files."""
+        return Depot(self.root.absolute(), self.storage_path if is_remote(self.storage_path) else None)
 
     @property
     def tracking_uri(self) -> str:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from ray.tune.schedulers import FIFOScheduler
 
-from analysis.table import rows
 from search_spaces import published_settings, space_of
-from tuning.callback import CUT_OFF, Stateful, StudyCallback, verdict
+from tuning import retelling
+from tuning.callback import Stateful, StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
+from tuning.interruption import Interruption, UntilInterrupted
 from tuning.known_trials import known_trials
-from tuning.outcome import TIME_BUDGET
-from tuning.records import Records, TrialState
+from tuning.patience import away_behind, is_news
+from tuning.reconciliation import checkpoints_of, reconcile, settle
+from tuning.records import TrialState
+from tuning.retries import Retries
 from tuning.scheduler import ParetoHalving
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
@@ -21,9 +25,8 @@ from tuning.searcher import ConstrainedOptunaSearch
 from tuning.session import Session
 from tuning.stopping import ExpectedImprovementStopping
 from tuning.timing import TrialClock
-from tuning.tracking import Tracker
 from tuning.transfer import Transfer
-from tuning.trials import latest_checkpoint, run_trials
+from tuning.trials import run_trials
 from tuning.warm_start import taken_by
 
 
@@ -35,17 +38,28 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     """Run the study's trials, until there are enough of them or the time is over, whichever comes first.
 
     Raises:
-        StudyFailedError: no trial reported.
-        KeyboardInterrupt: trials were cut off by an interrupt; they go on from where they were on a resume.
+        StudyFailedError: no trial reported, or what was reported could not be written.
+        StoreAwayError: the Optuna storage stayed away too long.
+        KeyboardInterrupt: a signal asked to stop; trials go on from where they were on a resume.
     """
     config, records = session.config, session.records
     searcher = _searcher(session)
-    interrupted = reconcile(searcher, records, session.tracker) if resume else {}
+    if resume and retelling.is_needed(config):
+        retelling.retell(records, session.tracker, config.depot)
+    if resume:
+        reconcile(searcher, records, session.tracker)
     scheduler = _scheduler(session, searcher)
-    deadline, cut_off = Deadline(config.time_budget), CutOff()
+    deadline, cut_off, interruption = Deadline(config.time_budget), CutOff(), Interruption()
     until = UntilDeadline(deadline, scheduler)
+    asked = UntilInterrupted(interruption, until, session.view.message)
     slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
-    generator = StudySearchGenerator(searcher, max_concurrent=slots, checkpoints=interrupted, is_over=deadline.is_over)
+    generator = StudySearchGenerator(
+        searcher,
+        max_concurrent=slots,
+        checkpoint_of=checkpoints_of(records, config.depot),
+        is_over=lambda: deadline.is_over() or interruption.is_asked(),
+        takes_up=Retries(config.max_failures).takes_up,
+    )
     callback = StudyCallback(
         records,
         session.goals,
@@ -59,9 +73,19 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
     session.view.stage("trials", config.num_trials)
     clock = TrialClock(slots)
-    run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], until)
+    logging.getLogger("ray.tune.execution.tune_controller").addFilter(is_news)
+    try:
+        with interruption:
+            run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], asked, asked)
+    except Exception as error:  # Ray puts one of its own, with the text of a traceback, around what went wrong
+        if (away := away_behind(error)) is not None:
+            raise away from None
+        if (refused := os_error_behind(error)) is not None:
+            raise StudyFailedError(f"nothing more can be written: {refused}; make room on that disk") from error
+        raise
     # Ray takes an interrupt and returns as if done.
-    if cut_off.names or not (deadline.is_over() or searcher.is_finished()):
+    if interruption.is_asked() or cut_off.names or not (deadline.is_over() or searcher.is_finished()):
+        session.tracker.finish_study(TrialState.STOPPED)
         raise KeyboardInterrupt
     settle(searcher, records, session.tracker)
     _require_reports(session)
@@ -125,48 +149,11 @@ SCHEDULERS: Final[Mapping[str, Callable[[Session, ConstrainedOptunaSearch], FIFO
 }
 
 
-def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> dict[str, str]:
-    """Settle with Optuna what ended when the last process died.
-
-    A trial is told its last report only when it ends. One with a report on disk that Optuna lacks had therefore come to
-    its end, by itself or by the scheduler's word, and only its end was lost.
-
-    Returns:
-        Trial → checkpoint of those that were running: they are handed out again and go on from there.
-    """
-    reports, trials, states = records.reports_frame(), records.trials_frame(), records.states
-    lost = [name for name in searcher.running_trials() if set(records.steps(name)) - searcher.steps_told(name)]
-    ended = {
-        name: rows(reports[reports["trial_id"] == name])
-        for name in [*lost, *(name for name in searcher.running_trials() if states.get(name) is TrialState.COMPLETE)]
-    }
-    reasons = dict(zip(trials["trial_id"], trials["reason"], strict=True))
-    failed = {name: str(reasons[name]) for name, state in states.items() if state is TrialState.FAIL}
-    # Optuna's word, not the records': a trial may have been lost before it started.
-    open_trials = [name for name in searcher.running_trials() if name not in ended and name not in failed]
-    searcher.reconcile(ended, failed=failed, again=open_trials)
-    for name in lost:
-        state, reason = verdict(searcher.outcome(name))
-        records.end_trial(name, {}, state, reason)
-        if tracker:
-            tracker.end_trial(name, state, reason)
-    checkpoints = {name: latest_checkpoint(records.files, name) for name in open_trials}
-    return {name: path for name, path in checkpoints.items() if path is not None}
-
-
-def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
-    """Tell Optuna of trials that did not get to run before the time was over: none is left running.
-
-    One that had reported before an interruption counts with that; the settings of the others are run again if the study
-    is resumed.
-    """
-    waiting = searcher.running_trials()
-    searcher.reconcile({name: () for name in waiting if records.steps(name)})
-    for name in waiting:
-        state, reason = (TrialState.COMPLETE, TIME_BUDGET) if records.steps(name) else (TrialState.STOPPED, CUT_OFF)
-        records.end_trial(name, {}, state, reason)
-        if tracker:
-            tracker.end_trial(name, state, reason)
+def os_error_behind(error: BaseException | None) -> OSError | None:
+    """What the system refused, behind an error that Ray has put around it."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _require_reports(session: Session) -> None:

@@ -20,7 +20,7 @@ from diffusion.rng import derive_seed
 from search_spaces import SEARCH_SPACES, MethodSpace, published_settings, space_of
 from tuning.goals import Constraint, Objective
 from tuning.history import SHOWN_TRIALS, check_known
-from tuning.optuna_store import StudyStore, config_of, directions_of, trial_name
+from tuning.optuna_store import StudyStore, config_of, directions_of, outcome_of, trial_name
 from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence
 from tuning.samplers import ConditionalNSGAII, Dimensions, check_sampler
 from tuning.suggester import Suggester
@@ -100,10 +100,9 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         settings = published_settings(chosen) if enqueue is None else enqueue
         starts = starting_points(chosen, settings, self._calibration, self._fixed)
         self._plan = TrialPlan(starts, bool(dimensions.methods), num_trials, repeats, self._goals)
-        self._storage, self._study_name = str(storage), study_name
-        self._seed = seed
+        self._storage, self._study_name, self._seed = str(storage), study_name, seed
         self._known = tuple(map(ConditionalNSGAII.founder, known)) if sampler == "nsga2" else tuple(known)
-        self._max_concurrent, self._last_step = max_concurrent, last_step
+        self._max_concurrent, self.last_step = max_concurrent, last_step
         self._live: set[str] = set()
         self._reasons: dict[str, str] = {}
         self._again: list[str] = []
@@ -203,6 +202,11 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         """Says why a trial fails, ahead of ``on_trial_complete(error=True)``, which Ray gives no reason."""
         self._reasons[trial_id] = reason
 
+    def hand_out_again(self, trial_id: str) -> None:
+        """A running trial lost its worker: it is suggested once more, before anything else."""
+        self._live.discard(trial_id)
+        self._again.append(trial_id)
+
     def on_trial_result(self, trial_id: str, result: Report) -> None:
         """Keeps a report with its trial; what is no report of the trainable (no step) is passed over."""
         if "step" in result and not self._store.trial(trial_id).state.is_finished():
@@ -236,8 +240,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         return self._trials.steps(trial_id)
 
     def outcome(self, trial_id: str) -> Outcome | None:
-        """How a trial ended that this instance told; None where it did not."""
-        return self._outcomes.get(trial_id)
+        """How a trial ended, None where it runs; in full where this instance told it, else as far as it is kept."""
+        return self._outcomes.get(trial_id) or outcome_of(self._store.trial(trial_id))
 
     def reconcile(
         self,
@@ -267,7 +271,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
                 self._tell(name, failures.get(name, None if name in finished else INTERRUPTED))
 
     def _tell(self, name: str, reason: str | None) -> None:
-        self._outcomes[name] = self._trials.tell(name, reason, self._last_step)
+        self._outcomes[name] = self._trials.tell(name, reason, self.last_step)
         self._peeked = []
 
     # Ray saves and restores a searcher; this one has its state in the storage.

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from tuning.baseline import RETRAINED, Baseline
 from tuning.files import StudyFiles
+from tuning.logged import LoggedView, TrialEvents
 from tuning.outcome import Goals
 from tuning.records import Records
 from tuning.schema import StudyConfig, dump
 from tuning.tracking import Tracker
 from tuning.trials import parameter_columns
 from tuning.workers import Workers
-
-if TYPE_CHECKING:
-    from tuning.terminal import StudyView
 
 
 @dataclass(frozen=True)
@@ -26,7 +23,7 @@ class Session:
         config: what was asked for.
         files: where it is kept.
         workers: where work is done.
-        view: where progress is shown.
+        view: where progress is shown and kept.
         baseline: what was measured before any trial.
         goals: what reports are judged by, relative to the untouched model as trials measure it.
         records: reports.csv and trials.csv.
@@ -36,7 +33,7 @@ class Session:
     config: StudyConfig
     files: StudyFiles
     workers: Workers
-    view: StudyView
+    view: LoggedView
     baseline: Baseline
     goals: Goals
     records: Records
@@ -44,7 +41,7 @@ class Session:
 
     @classmethod
     def open(
-        cls, config: StudyConfig, files: StudyFiles, workers: Workers, view: StudyView, baseline: Baseline
+        cls, config: StudyConfig, files: StudyFiles, workers: Workers, view: LoggedView, baseline: Baseline
     ) -> Session:
         """Make the goals and open the records and MLflow.
 
@@ -61,12 +58,16 @@ class Session:
             baseline=goals.baseline,
             suffixes=config.report_suffixes,
             decided=config.decided_metrics,
+            listener=TrialEvents(view.log),
         )
         return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline))
 
     def close(self) -> None:
         """Write what is held back, and say where it is if MLflow did not take it."""
-        self.records.finalize(self.tracker.run_ids)
+        try:
+            self.records.finalize(self.tracker.run_ids)
+        except OSError as error:  # what was acknowledged is on disk all the same, if not in order
+            self.view.message(f"the tables could not be put in order: {error}; this follows on --resume")
         if not self.tracker.close():
             self.view.message(
                 f"MLflow could not be reached; what it lacks is in {self.files.mlflow_spool} and follows on --resume"
@@ -80,6 +81,7 @@ def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Trac
         workload=config.workload,
         parameters=parameter_columns(config),
         tracking_uri=config.mlflow_tracking_uri,
+        depot=config.depot,
     )
     tracker.start_study(dump(config), files.study)
     tracker.log_baseline(baseline.reference)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import shlex
-import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,12 +15,15 @@ from analysis.load import load_study
 from analysis.plots import front_picture
 from analysis.report import write_report
 from analysis.table import rows
+from trainable.depot import Depot
 from tuning import warm_start
 from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
-from tuning.config import to_yaml
+from tuning.config import resume_command, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
 from tuning.live_front import trial_ranks
+from tuning.logged import study_log
+from tuning.mirror import Mirror, begin_launch
 from tuning.records import TrialState
 from tuning.remeasure import compared_columns, confirmed_front
 from tuning.schema import StudyConfig
@@ -39,9 +40,20 @@ __all__ = ["StudyFailedError", "StudyResult", "resume_command", "run_study"]
 
 @dataclass(frozen=True)
 class StudyResult:
-    """What a study came to."""
+    """What a study came to.
+
+    Attributes:
+        files: its records, on this machine.
+        location: where its models are: the same directory, or the study's folder in an object store.
+        front: the members, re-measured.
+        recommendation: which of them to take home.
+        hypervolume: of the front.
+        timing: where the time went.
+        tracking_uri: where MLflow has the study.
+    """
 
     files: StudyFiles
+    location: str
     front: pd.DataFrame
     recommendation: Recommendation | None
     hypervolume: float
@@ -59,28 +71,28 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
 
     Raises:
         StudyFailedError: no trial reported.
-        KeyboardInterrupt: the search was interrupted; ``resume_command`` goes on with it.
+        KeyboardInterrupt: it was interrupted; ``resume_command`` goes on with it.
     """
     began = time.monotonic()
     files = StudyFiles(config.root)
     files.root.mkdir(parents=True, exist_ok=True)
     write_text_atomic(files.study, to_yaml(config))
+    begin_launch(files)
     warm_start.begin(config, files, view)
-    with Workers(config, files, view) as workers:
+    with (
+        Mirror(files, config.depot).running(),
+        study_log(config, files, view, resume=resume) as logged,
+        Workers(config, files, logged) as workers,
+    ):
         baseline = _baseline(config, workers, files, resume)
         workers.keep_quality(baseline)
-        session = Session.open(config, files, workers, view, baseline)
+        session = Session.open(config, files, workers, logged, baseline)
         try:
             clock = search(session, resume=resume)
             front = _confirm(session)
             return _finish(session, front, clock.timing(began))
         finally:
             session.close()
-
-
-def resume_command(config: StudyConfig, script: str = "tune_unlearning.py") -> str:
-    """What to type to go on with a study."""
-    return shlex.join(["python", script, "--name", config.name, "--storage-path", config.storage_path, "--resume"])
 
 
 def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, resume: bool) -> Baseline:
@@ -120,7 +132,7 @@ def _confirm(session: Session) -> pd.DataFrame:
     added = [name for name in map(str, front.columns) if name not in reports and name != "checkpoint"]
     columns = [*reports.columns, *added, "checkpoint"]
     write_csv_atomic(files.front, columns, [_without_blanks(row) for row in rows(front.reindex(columns=columns))])
-    _drop_other_checkpoints(files, set(front["checkpoint"]))
+    _drop_other_checkpoints(session.config.depot, files, set(front["checkpoint"]))
     return front
 
 
@@ -129,17 +141,18 @@ def _without_blanks(row: Mapping[str, Any]) -> dict[str, Any]:
     return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
-def _drop_other_checkpoints(files: StudyFiles, kept: set[str]) -> None:
+def _drop_other_checkpoints(depot: Depot, files: StudyFiles, kept: set[str]) -> None:
     """Pipelines of candidates that did not stand the second measurement are no front members."""
-    for directory in files.checkpoints.glob("*"):
-        if str(directory.relative_to(files.root)) not in kept:
-            shutil.rmtree(directory)
+    for name in depot.entries(files.checkpoints):
+        if str((files.checkpoints / name).relative_to(files.root)) not in kept:
+            depot.remove(files.checkpoints / name)
 
 
 def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResult:
     """Pictures, report, MLflow, and what the terminal is told."""
     session.view.stage("report")
     files, records, tracker = session.files, session.records, session.tracker
+    session.config.depot.bring(files.images)
     objectives = session.config.objectives
     reference, ideal = session.baseline.reference, session.baseline.ideal
     records.finalize(tracker.run_ids)
@@ -152,9 +165,10 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
     tracker.finish_study(TrialState.COMPLETE)
     tracker.flush()
     timing.save(files)
-    _drop_resume_states(files)
+    _drop_resume_states(session.config.depot, files)
     return StudyResult(
         files=files,
+        location=session.config.depot.location,
         front=front,
         recommendation=recommend(front, objectives, session.config.constraints, reference, ideal),
         hypervolume=hypervolume(front, objectives, reference, ideal) if len(front) else 0.0,
@@ -163,7 +177,9 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
     )
 
 
-def _drop_resume_states(files: StudyFiles) -> None:
+def _drop_resume_states(depot: Depot, files: StudyFiles) -> None:
     """No trial of a finished study is taken up again, so what it would go on from only takes space."""
-    for state in files.ray.glob("*/checkpoint_*"):
-        shutil.rmtree(state)
+    for trial, is_folder in depot.entries(files.ray).items():
+        for name in depot.entries(files.ray / trial) if is_folder else ():
+            if name.startswith("checkpoint_"):
+                depot.remove(files.ray / trial / name)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,11 @@ from pydantic import ValidationError
 from tuning.problems import ConfigError, Problem, closest
 from tuning.schema import StudyConfig, dump
 
-_PLAIN = "a study file must be one YAML mapping of field to value, UTF-8, without tags and without repeated keys"
+_PLAIN = (
+    "a study file must be one YAML mapping of field to value, UTF-8, without tags, aliases and repeated keys, "
+    "of a megabyte at most"
+)
+_LARGEST = 2**20
 
 # What PyYAML's constructors raise for a scalar that is not of the type that it, or its tag, claims.
 _CONSTRUCTION_ERRORS = (
@@ -28,14 +34,26 @@ _CONSTRUCTION_ERRORS = (
 
 
 class _Loader(yaml.SafeLoader):
-    """A safe loader that refuses repeated keys and reads ``1e-4`` as the number that it is in YAML 1.2."""
+    """A safe loader that refuses repeated keys and reads ``1e-4`` as the number that it is in YAML 1.2.
+
+    It refuses aliases too: a few lines of them, each naming the one before twice, hold more than any memory.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            event = self.peek_event()  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, f"the alias *{event.anchor}", event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for position, key in enumerate(keys):
-            if key in keys[:position]:
-                mark = node.value[position][0].start_mark
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is repeated", mark)
+        known = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                break  # which is the finding of the class above
+            if key in known:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} is repeated", key_node.start_mark)
+            known.add(key)
         return super().construct_mapping(node, deep)
 
 
@@ -81,6 +99,10 @@ def read_mapping(path: Path) -> dict[str, Any]:
         ConfigError: the file cannot be read, is not UTF-8, or is no study file.
     """
     try:
+        if not path.is_file() and path.exists():  # a pipe would be waited for, a device has no end
+            raise OSError(errno.EINVAL, "a directory" if path.is_dir() else "neither a file nor a directory")
+        if path.stat().st_size > _LARGEST:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         place = f"{path}, byte {error.start}"

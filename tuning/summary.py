@@ -61,7 +61,7 @@ def _recommendation(console: Console, result: StudyResult, member: Mapping[str, 
     if result.recommendation is None:
         return
     if member is not None:
-        checkpoint = result.files.root / str(member["checkpoint"])
+        checkpoint = f"{result.location}/{member['checkpoint']}"
         _line(console, f"Recommended:  trial {member['trial_id']} at step {int(member['step'])}, {checkpoint}")
     _line(console, result.recommendation.rule)
 
@@ -71,6 +71,7 @@ def _files(console: Console, result: StudyResult) -> None:
     named = (("Report", files.report), ("Front", files.front), ("Reports", files.reports), ("Trials", files.trials))
     for name, path in named:
         _line(console, f"{name + ':':<14}{path}")
+    _line(console, f"{'Models:':<14}{result.location}/{files.checkpoints.name}")
 
 
 def _line(console: Console, text: str) -> None:

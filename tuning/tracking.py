@@ -1,8 +1,8 @@
 """Tells MLflow about a study: one run for the study, one below it for each trial.
 
 Nothing here waits for MLflow. A call queues an idempotent write in the study's spool file, one background thread
-applies what is queued, and an error means another try later. A server that stays away costs a warning; the spool is
-replayed by the next tracker of the study.
+applies what is queued, and an error means another try later. A server that stays away, or that takes connections and
+does not answer, costs a warning; the spool is replayed by the next tracker of the study.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import contextlib
 import logging
 import re
 import threading
+import time
 import uuid
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -20,6 +21,7 @@ from typing import Any, Final
 import pandas as pd
 
 from analysis.table import rows
+from trainable.depot import Depot
 from tuning.files import StudyFiles, csv_text, write_text_atomic
 from tuning.records import TrialState
 from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write
@@ -38,6 +40,8 @@ STATUS: Final = {
 FIRST_DELAY_SECONDS: Final = 0.5
 LONGEST_DELAY_SECONDS: Final = 30.0
 GATHER_SECONDS: Final = 0.3
+#: How long no try must have worked for a store to count as away, so that nobody waits for it any more.
+AWAY_SECONDS: Final = 5.0
 
 
 class Tracker:
@@ -49,6 +53,7 @@ class Tracker:
         workload: tag ``workload`` of all its runs.
         parameters: names of hyper-parameters, which are logged as params and never as metrics.
         tracking_uri: an MLflow store; none: ``mlflow.db`` beside the study, shared by all studies there.
+        depot: where pictures are that workers have handed over; None: beside the study.
     """
 
     def __init__(
@@ -59,15 +64,20 @@ class Tracker:
         workload: str,
         parameters: Sequence[str] = (),
         tracking_uri: str | None = None,
+        depot: Depot | None = None,
     ) -> None:
+        self._depot = depot
         self._uri = tracking_uri or f"sqlite:///{files.mlflow_database}"
         artifacts = None if self._uri.startswith(("http:", "https:")) else files.mlflow_artifacts.as_uri()
-        self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), artifacts)
+        self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), files.root, artifacts)
         self._tags = {"workload": workload}
         self._not_metrics = NOT_METRICS | set(parameters)
         self._spool = Spool(files.mlflow_spool)
         self._run_ids: dict[str, str] = {}
         self._closing = threading.Event()
+        self._hurry = threading.Event()
+        self._failures = 0  # in a row
+        self._failing_since = 0.0  # when the first of them began
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
@@ -148,47 +158,74 @@ class Tracker:
         return {name: run_id for name, run_id in self._run_ids.items() if name != STUDY_RUN}
 
     def flush(self, timeout: float = 30.0) -> bool:
-        """Wait until everything is written, at most ``timeout`` seconds; whether it is."""
-        return self._spool.wait_empty(timeout)
+        """Wait until everything is written, at most ``timeout`` seconds; whether it is.
+
+        A store that is away is tried once more, not waited for.
+        """
+        seen = self._failures
+        if self._is_away():
+            self._hurry.set()
+        return self._spool.wait_until(lambda: self._failures > seen and self._is_away(), timeout)
 
     def close(self, timeout: float = 30.0) -> bool:
         """Write what is left, but try a store that fails only once more; whether everything is written."""
         self._closing.set()
+        self._hurry.set()
         self._thread.join(timeout)
         left = len(self._spool)
         if left:
             logger.warning("%d writes to MLflow are kept in the study's spool until it is resumed", left)
         return not left
 
+    def _is_away(self) -> bool:
+        return self._failures > 0 and time.monotonic() - self._failing_since > AWAY_SECONDS
+
     def _write(self, write: Write) -> None:
         self._spool.append(write)
 
     def _work(self) -> None:
         """Apply what is queued until closed; after an error start from a new store, with growing delays."""
-        store, delay = None, 0.0
+        store = None
         while True:
             closing = self._closing.is_set()
             writes = self._spool.wait(0.1 if closing else 1.0)
+            if closing and (not len(self._spool) or self._is_away()):
+                return
             if not writes:
-                if closing:
-                    return
+                self._spool.done()  # of lines that are no writes
                 continue
+            began = time.monotonic()
             try:
-                store = store or MlflowStore(self._uri, self._key)
+                store = store or MlflowStore(self._uri, self._key, self._depot)
                 store.apply(writes)
             except Exception as error:  # of MLflow, its drivers, the network or the server: none may end a study
-                if delay == 0.0:
-                    logger.warning("MLflow cannot be written, which is tried again until it can: %s", _brief(error))
+                store = None
+                self._note_failure(error, began)
                 if closing:
                     return
-                store, delay = None, min(max(2 * delay, FIRST_DELAY_SECONDS), LONGEST_DELAY_SECONDS)
-                self._closing.wait(delay)
+                self._pause(min(FIRST_DELAY_SECONDS * 2 ** (self._failures - 1), LONGEST_DELAY_SECONDS))
                 continue
-            if delay:
-                logger.warning("MLflow is written again")
-            delay, self._run_ids = 0.0, store.run_ids
-            self._spool.done(len(writes))
-            self._closing.wait(GATHER_SECONDS)
+            self._note_success(store)
+
+    def _note_failure(self, error: Exception, began: float) -> None:
+        if not self._failures:
+            self._failing_since = began
+            logger.warning("MLflow cannot be written, which is tried again until it can: %s", _brief(error))
+        self._failures += 1
+        self._spool.notify()
+
+    def _note_success(self, store: MlflowStore) -> None:
+        if self._failures:
+            logger.warning("MLflow is written again")
+        self._failures, self._run_ids = 0, store.run_ids
+        self._spool.done()
+        if not len(self._spool):
+            self._pause(GATHER_SECONDS)
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless somebody waits for this thread."""
+        self._hurry.wait(seconds)
+        self._hurry.clear()
 
 
 def _study_id(path: Path) -> str:

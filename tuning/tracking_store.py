@@ -10,10 +10,13 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
+from trainable.depot import Depot
 from tuning.tracking_spool import STUDY_RUN, Point, Write, merged
 
 logger = logging.getLogger(__name__)
@@ -41,6 +44,8 @@ class StudyKey:
     experiment: str
     study: str
     study_id: str
+    root: Path
+    """The study's directory, out of which no file is logged."""
     artifacts: str | None = None
     """Where the experiment keeps artifacts; None where a server decides."""
 
@@ -61,13 +66,18 @@ class _Run:
 class MlflowStore:
     """One study's runs in one MLflow store. Made and used by one thread; the first use creates a fresh database.
 
+    Args:
+        tracking_uri: of the store.
+        key: which runs are the study's.
+        depot: where artifacts are that workers have handed over.
+
     Raises:
         Exception: whatever MLflow, its database driver or the network raise. A new store starts from what was written.
     """
 
-    def __init__(self, tracking_uri: str, key: StudyKey) -> None:
+    def __init__(self, tracking_uri: str, key: StudyKey, depot: Depot | None = None) -> None:
         self._client = _client(tracking_uri)
-        self._key = key
+        self._key, self._depot = key, depot
         self._experiment_id = self._find_or_create_experiment()
         self._runs = dict(self._existing_runs())
 
@@ -90,43 +100,53 @@ class MlflowStore:
 
     def _apply(self, write: Write) -> None:
         run = self._runs.get(write.run) or self._create_run(write)
-        self._log_labels(run, write)
-        self._log_points(run, write)
+        self._log(run, write)
         for name, text in write.texts.items():
             self._client.log_text(run.run_id, text, name)
         for path, folder in write.artifacts.items():
-            if Path(path).exists():
-                self._client.log_artifact(run.run_id, path, folder or None)
-            else:
-                logger.warning("%s was gone before MLflow could be given it", path)
+            self._log_file(run, Path(path), folder)
         self._set_status(run, write)
 
-    def _log_labels(self, run: _Run, write: Write) -> None:
-        from mlflow.entities import Param, RunTag
+    def _log_file(self, run: _Run, path: Path, folder: str) -> None:
+        """A file of the study; what is queued was read from a file, which must not make others public."""
+        if not path.resolve().is_relative_to(self._key.root.resolve()):
+            logger.warning("MLflow must be given files of the study only, but not %s: it was passed over", path)
+        elif self._is_at_hand(path):
+            self._client.log_artifact(run.run_id, str(path), folder or None)
+        else:
+            logger.warning("%s was gone before MLflow could be given it", path)
 
+    def _is_at_hand(self, path: Path) -> bool:
+        """Whether there is such a file, here or where workers hand theirs over."""
+        if self._depot is not None:
+            with suppress(FileNotFoundError):
+                self._depot.download(path)
+        return path.exists()
+
+    def _log(self, run: _Run, write: Write) -> None:
+        """Params, tags and metrics that are new, in as few requests as they fit into."""
+        from mlflow.entities import Metric, Param, RunTag
+
+        points, summaries = self._new_points(run, write)
+        metrics = [Metric(p.key, _plottable(p.value), p.time_ms, p.step) for p in points]
         params = [Param(key, value) for key, value in write.params.items() if key not in run.params]
         tags = [RunTag(key, value) for key, value in write.tags.items() if run.tags.get(key) != value]
-        for chunk in _chunks(params, LABELS_PER_REQUEST):
-            self._client.log_batch(run.run_id, params=chunk)
-        for chunk in _chunks(tags, LABELS_PER_REQUEST):
-            self._client.log_batch(run.run_id, tags=chunk)
+        chunks = [_chunks(metrics, POINTS_PER_REQUEST)] + [_chunks(new, LABELS_PER_REQUEST) for new in (params, tags)]
+        for of_metrics, of_params, of_tags in zip_longest(*chunks, fillvalue=()):
+            self._client.log_batch(run.run_id, metrics=of_metrics, params=of_params, tags=of_tags)
         run.params |= {param.key for param in params}
         run.tags |= {tag.key: tag.value for tag in tags}
+        run.points |= {(point.key, point.step) for point in write.points}
+        run.latest |= summaries
 
-    def _log_points(self, run: _Run, write: Write) -> None:
-        from mlflow.entities import Metric
-
+    def _new_points(self, run: _Run, write: Write) -> tuple[list[Point], dict[str, float]]:
+        """Metrics that the run lacks, and those that describe it as a whole and have changed, which are among them."""
         if write.points and not run.history_read:
             self._read_history(run)
         new = {(point.key, point.step): point for point in reversed(write.points)}
         points = [point for at, point in new.items() if at not in run.points]
         summaries = {key: value for key, value in write.summaries.items() if not _same(run.latest.get(key), value)}
-        points += [Point(key, value, 0, write.time_ms) for key, value in summaries.items()]
-        metrics = [Metric(p.key, _plottable(p.value), p.time_ms, p.step) for p in points]
-        for chunk in _chunks(metrics, POINTS_PER_REQUEST):
-            self._client.log_batch(run.run_id, metrics=chunk)
-        run.points |= set(new)
-        run.latest |= summaries
+        return points + [Point(key, value, 0, write.time_ms) for key, value in summaries.items()], summaries
 
     def _set_status(self, run: _Run, write: Write) -> None:
         if write.status is None or write.status == run.status:
@@ -177,8 +197,10 @@ def _client(tracking_uri: str) -> Any:
     """An MlflowClient that makes no call of its own accord and keeps off the terminal. The import takes seconds."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    from mlflow.store.db import utils
     from mlflow.tracking import MlflowClient
 
+    utils.MAX_RETRY_COUNT = 1  # as with servers: ten tries at a database take a minute and a half
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
     return MlflowClient(tracking_uri)

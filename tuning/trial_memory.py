@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from tuning.draft import View
 from tuning.history import History
-from tuning.optuna_store import StudyStore, reports_of, trial_name
+from tuning.optuna_store import ENDED, StudyStore, reports_of, trial_name
 from tuning.outcome import Goals, Outcome, Report, judge
 from tuning.outlook import Outlook
 from tuning.samplers import Dimensions
@@ -38,7 +38,7 @@ class TrialMemory:
         self.view = View(directions, store.kept(), store.keep)
         self._goals = goals
         self.outlook = Outlook(goals, dimensions.by_method)
-        for trial in (*self.history.known(), *sorted(store.trials(), key=_time_of_end)):
+        for trial in (*self.history.known(), *sorted(store.trials(), key=_order_of_end)):
             self.outlook.put(trial)
         self._reports = StudyReports(goals, store.trials())
 
@@ -80,6 +80,7 @@ class TrialMemory:
         return {int(report["step"]) for report in reports}
 
 
-def _time_of_end(trial: FrozenTrial) -> tuple[datetime, int]:
-    """By when a trial ended; those that run come last."""
-    return trial.datetime_complete or datetime.max, trial.number
+def _order_of_end(trial: FrozenTrial) -> tuple[bool, int, datetime, int]:
+    """In which order trials ended, those of old studies by the clock; those that run come last."""
+    end = trial.datetime_complete or datetime.max
+    return not trial.state.is_finished(), trial.system_attrs.get(ENDED, -1), end, trial.number

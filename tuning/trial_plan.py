@@ -1,13 +1,12 @@
 """Which trial is next: the settings to start from, then what the sampler suggests, and repeats of what is good.
 
-The plan keeps no state but what it has read of ended trials: it looks at which slots the trials of a study have taken,
-and at the reports of those that have ended. A trial that was lost in an interruption frees its slot, so that its
-settings are run again.
+The plan keeps no state but what it has read of the trials: which slots they have taken, and the reports of those that
+have ended. A trial that was lost in an interruption frees its slot, so that its settings are run again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Final
@@ -94,31 +93,69 @@ class _Setting:
         first: the trial that began it: its method and parameters.
         seeds: repeat → training seed, of every run that was started.
         taken: the repeats that run or have ended; those that were lost are in ``seeds`` only.
-        running: how many run.
-        runs: those that have ended.
+        running: numbers of the trials that run.
+        ended: number of a trial → the run that it was.
     """
 
     first: FrozenTrial
     seeds: dict[int, int] = field(default_factory=dict)
     taken: set[int] = field(default_factory=set)
-    running: int = 0
-    runs: list[Run] = field(default_factory=list)
+    running: set[int] = field(default_factory=set)
+    ended: dict[int, Run] = field(default_factory=dict)
 
-    def add(self, place: _Place) -> None:
-        """One trial more."""
+    def put(self, number: int, place: _Place) -> None:
+        """A trial, when it has begun and again when it has ended."""
         self.seeds.setdefault(place.repeat, place.seed)
+        ran = number in self.running
+        self.running.discard(number)
         if place.lost:
+            # One that was not seen running took no slot: another process had made it for one that was taken.
+            self.taken -= {place.repeat} if ran else set()
             return
         self.taken.add(place.repeat)
         if place.run is None:
-            self.running += 1
+            self.running.add(number)
         else:
-            self.runs.append(place.run)
+            self.ended[number] = place.run
 
     @property
-    def lost(self) -> set[int]:
+    def runs(self) -> list[Run]:
+        """Those that have ended, in the order of their trials: a mean must not depend on which ended first."""
+        return [self.ended[number] for number in sorted(self.ended)]
+
+    @property
+    def lost(self) -> Collection[int]:
         """The repeats to run again."""
-        return set(self.seeds) - self.taken
+        return () if len(self.taken) == len(self.seeds) else set(self.seeds) - self.taken
+
+
+@dataclass
+class _Ledger:
+    """The settings of a study's trials, of which each is read when it begins and when it ends, and not in between.
+
+    Attributes:
+        settings: group → what became of its runs, in the order in which they began.
+    """
+
+    settings: dict[str, _Setting] = field(default_factory=dict)
+    _open: list[int] = field(default_factory=list)
+    _num_read: int = 0
+
+    def read(self, trials: Sequence[FrozenTrial]) -> dict[str, _Setting]:
+        """The settings after what is new in ``trials``, all those of the study by number."""
+        unread = [*self._open, *range(self._num_read, len(trials))]
+        known, self._num_read = self._num_read, len(trials)
+        self._open = [number for number in unread if not trials[number].state.is_finished()]
+        for number in unread:
+            if number >= known or trials[number].state.is_finished():
+                self._put(trials[number])
+        return self.settings
+
+    def _put(self, trial: FrozenTrial) -> None:
+        if SLOT not in trial.user_attrs or "config" not in trial.user_attrs:
+            return
+        place = _Place.of(trial)
+        self.settings.setdefault(place.group, _Setting(trial)).put(trial.number, place)
 
 
 @dataclass(frozen=True)
@@ -144,11 +181,15 @@ class TrialPlan:
     num_trials: int
     repeats: int
     goals: Goals
-    _ended: dict[int, _Place] = field(default_factory=dict, init=False, repr=False, compare=False)  # by number
+    _ledger: _Ledger = field(default_factory=_Ledger, init=False, repr=False, compare=False)
 
     def next_slot(self, trials: Sequence[FrozenTrial]) -> Slot | Wait | None:
-        """The slot to fill next; ``WAIT`` where that is not known yet, None where the study has all of its trials."""
-        settings = self._settings(trials)
+        """The slot to fill next; ``WAIT`` where that is not known yet, None where the study has all of its trials.
+
+        Args:
+            trials: those of the study by number; at every call the same ones, and what has come since.
+        """
+        settings = self._ledger.read(trials)
         left = self.num_trials - sum(len(setting.taken) for setting in settings.values())
         if left <= 0:
             return None
@@ -167,20 +208,6 @@ class TrialPlan:
             return new
         return Wait.WAIT if running and self.repeats > 1 else None
 
-    def _settings(self, trials: Sequence[FrozenTrial]) -> dict[str, _Setting]:
-        """Group → what became of its runs, in the order in which they began."""
-        found: dict[str, _Setting] = {}
-        for trial in trials:
-            if SLOT not in trial.user_attrs or "config" not in trial.user_attrs:
-                continue
-            place = self._ended.get(trial.number) or _Place.of(trial)
-            if place.run is not None:
-                self._ended[trial.number] = place
-            if place.group not in found:
-                found[place.group] = _Setting(trial)
-            found[place.group].add(place)
-        return found
-
     def _new(self, settings: Mapping[str, _Setting]) -> Slot | None:
         """The first run of a setting that was not tried: one to start from, else what the sampler suggests."""
         for index, start in enumerate(self.starts):
@@ -191,7 +218,7 @@ class TrialPlan:
 
     def _repeat(self, settings: Mapping[str, _Setting]) -> Slot | None:
         """Another run of a setting near the front."""
-        if not any(setting.runs and len(setting.taken) < self.repeats for setting in settings.values()):
+        if not any(setting.ended and len(setting.taken) < self.repeats for setting in settings.values()):
             return None
         ranks = near_front({group: setting.runs for group, setting in settings.items()}, self.goals)
         due = [group for group in ranks if len(settings[group].taken) < self.repeats]
@@ -211,7 +238,7 @@ class TrialPlan:
 
 
 def _has_failed(setting: _Setting) -> bool:
-    return any(run.failed for run in setting.runs)
+    return any(run.failed for run in setting.ended.values())
 
 
 def _is_lost(trial: FrozenTrial) -> bool:

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from ray import tune
-from ray.tune import Callback, CheckpointConfig, FailureConfig, RunConfig, TuneConfig
+from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig
+from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
+from trainable.depot import Depot
 from trainable.plan import TrialPlan
 from trainable.unlearning import UnlearningTrainable
 from tuning.files import StudyFiles
 from tuning.schema import StudyConfig
 from tuning.search_generator import StudySearchGenerator
+
+#: Variables that Ray Tune copies from this process into its workers' runtime environment, which Ray writes, values and
+#: all, to its logs and shows on its dashboard.
+LOGGED_BY_RAY: Final = frozenset(
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SECURITY_TOKEN", "AWS_SESSION_TOKEN"}
+)
+#: Of a trial: the newest, and the one before it in case that is damaged.
+NUM_RESUME_STATES: Final = 2
 
 
 def run_trials(
@@ -23,8 +34,13 @@ def run_trials(
     generator: StudySearchGenerator,
     callbacks: Sequence[Callback],
     scheduler: TrialScheduler | None = None,
+    stopper: Stopper | None = None,
 ) -> None:
-    """Run trials until the search is over; without a scheduler, each to its end."""
+    """Run trials until the search is over, or the stopper says so; without a scheduler, each to its end.
+
+    Workers have the credentials of their own node.
+    """
+    class_cache.ENV_VARS_TO_PROPAGATE.difference_update(LOGGED_BY_RAY)
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
     trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
     tuner = tune.Tuner(
@@ -37,25 +53,47 @@ def run_trials(
             trial_dirname_creator=_directory_of,
         ),
         run_config=RunConfig(
-            name="ray",
-            storage_path=str(config.root.absolute()),
+            name=StudyFiles(config.root).ray.name,
+            **_storage(config.depot),
             callbacks=list(callbacks),
             verbose=0,
-            failure_config=FailureConfig(max_failures=0),
-            checkpoint_config=CheckpointConfig(num_to_keep=1, checkpoint_frequency=1),
+            stop=stopper,
+            failure_config=FailureConfig(max_failures=0),  # see tuning.retries
+            checkpoint_config=CheckpointConfig(num_to_keep=NUM_RESUME_STATES, checkpoint_frequency=1),
         ),
     )
+    # Of trials that were taken up again Ray knows only that their first attempt failed; the study says what did fail.
+    logging.getLogger("ray.tune.tune").addFilter(lambda record: "did not complete" not in str(record.msg))
     tuner.fit()
+
+
+def _storage(depot: Depot) -> dict[str, Any]:
+    """Where Ray keeps the experiment, as arguments of its configuration."""
+    if depot.url is None:
+        return {"storage_path": str(depot.root)}
+    store, path = depot.filesystem()
+    return {"storage_path": path, "storage_filesystem": store}
 
 
 def _directory_of(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def latest_checkpoint(files: StudyFiles, trial_id: str) -> str | None:
-    """The newest resume state of a trial, None where it has none."""
-    found = sorted((files.ray / trial_id).glob("checkpoint_*"))
-    return str(found[-1]) if found else None
+def latest_checkpoint(depot: Depot, files: StudyFiles, trial_id: str, num_reports: int) -> Checkpoint | None:
+    """The newest resume state of a trial that is not ahead of its reports, None where it has none.
+
+    One is made after each report, and numbered from 0. It is ahead where the machine was lost that had the report. Ray
+    forgets the states of a trial that is handed out again: what it would have dropped by now is dropped.
+    """
+    names = [name for name in depot.entries(files.ray / trial_id) if name.startswith("checkpoint_")]
+    known = [name for name in sorted(names) if int(name.rpartition("_")[2]) < num_reports]
+    for outdated in known[:-NUM_RESUME_STATES]:
+        depot.remove(files.ray / trial_id / outdated)
+    if not known:
+        return None
+    store = _storage(depot)
+    path = f"{store['storage_path']}/{files.ray.name}/{trial_id}/{known[-1]}"
+    return Checkpoint(path, store.get("storage_filesystem"))
 
 
 def parameter_columns(config: StudyConfig) -> tuple[str, ...]:

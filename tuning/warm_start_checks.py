@@ -27,7 +27,8 @@ def resolved(study: str, storage_path: str) -> str:
     if is_remote(study):
         return study
     here, stored = absolute(study), absolute(str(local_directory(storage_path))) / study
-    chosen = here if StudyFiles(here).study.is_file() or name_problems(study) else stored
+    found = os.path.isfile(StudyFiles(here).study)  # unlike Path.is_file, False for what can be no path
+    chosen = here if found or name_problems(study) else stored
     return os.path.normpath(chosen)
 
 
@@ -71,10 +72,10 @@ def _problems_of(root: str, files: StudyFiles) -> list[Problem]:
         rule = "warm_start must name studies on this machine, since their files are read here"
         remedy = "copy study.yaml, baseline.json and the .csv files of that study here, and give their directory"
         return [Problem(rule, root, remedy)]
-    if os.path.realpath(root) == os.path.realpath(files.root):
+    if "\0" not in root and os.path.realpath(root) == os.path.realpath(files.root):
         rule = "warm_start must name other studies than the one that is started"
         return [Problem(rule, root, "leave it out; --resume goes on with a study")]
-    if not StudyFiles(Path(root)).study.is_file():
+    if not os.path.isfile(StudyFiles(Path(root)).study):
         return [Problem(_READABLE, f"{root}, which has no study.yaml", _CHECK)]
     opened = _opened(root)
     return [opened] if isinstance(opened, Problem) else []

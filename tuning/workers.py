@@ -14,6 +14,7 @@ import ray
 from diffusion.rng import derive_seed
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, with_given_ideal
 from tuning.files import StudyFiles
+from tuning.interruption import kept_sigterm
 from tuning.measuring import measure_model, measure_unmemorised, measure_untouched, prepare, timed_calibration
 from tuning.pace import Pace
 from tuning.quality import as_measured, block_sizes, quality_rule
@@ -22,8 +23,8 @@ from tuning.schema import StudyConfig
 if TYPE_CHECKING:
     from metrics.metric import Measurement
     from trainable.plan import TrialPlan
+    from tuning.logged import Progress
     from tuning.measuring import SearchReference
-    from tuning.terminal import StudyView
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -37,7 +38,7 @@ class Workers:
         view: shows the progress of tasks.
     """
 
-    def __init__(self, config: StudyConfig, files: StudyFiles, view: StudyView) -> None:
+    def __init__(self, config: StudyConfig, files: StudyFiles, view: Progress) -> None:
         self._config, self._files, self._view = config, files, view
         self._plan: TrialPlan | None = None
         self._labels: dict[str, str] = {}
@@ -52,7 +53,9 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        ray.shutdown()
+        """After an error Ray ends with this process: its shutdown may end the process before the user is told."""
+        if error is None:
+            ray.shutdown()
 
     @property
     def plan(self) -> TrialPlan:
@@ -101,6 +104,7 @@ class Workers:
             images=self._files.images,
             log_forget_images=config.log_forget_images,
             ladder=config.ladder,
+            depot=config.depot,
         )
 
     def keep_quality(self, baseline: Baseline) -> None:
@@ -123,6 +127,7 @@ class Workers:
             tasks[UNSEEN] = (measure_unmemorised, (plan, config.unseen, full, seed), {})
         calibration: Task = (timed_calibration, (plan, derive_seed(config.seed, "calibration")), {})
         (norms, step_seconds), *results = self._run("measure baseline", [calibration, *tasks.values()])
+        plan.depot.bring(self._files.images)
         measured = dict(zip(tasks, results, strict=True))
         search: SearchReference = measured[UNTOUCHED_SEARCH]
         self.pace = Pace(step_seconds * len(plan.prepared), search.seconds)
@@ -130,7 +135,8 @@ class Workers:
         measured[UNTOUCHED_SEARCH] = search.by_images[plan.fidelity.num_images]
         models = {model: as_measured(found) for model, found in measured.items() if found}
         del blocks[plan.fidelity.num_images]
-        return Baseline(with_given_ideal(models, config.ideal), norms, self._labels, blocks, search.variety)
+        ideal = with_given_ideal(models, config.ideal)
+        return Baseline(ideal, norms, self._labels, blocks, search.variety, search.offsets)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
         """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""
@@ -169,17 +175,19 @@ def start_ray(address: str) -> None:
     """
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_PRINT_ALL_TRIAL_ERRORS", "0")  # they are in error.txt, and many are survived
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     paths = [str(PROJECT_ROOT), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys(paths))
-    ray.init(
-        address=address,
-        include_dashboard=False if address == "local" else None,
-        log_to_driver=False,
-        logging_level="ERROR",
-        configure_logging=True,
-    )
+    with kept_sigterm():
+        ray.init(
+            address=address,
+            include_dashboard=False if address == "local" else None,
+            log_to_driver=False,
+            logging_level="ERROR",
+            configure_logging=True,
+        )
 
 
 def select(kind: type[Any], config: StudyConfig) -> Any:

@@ -3,6 +3,7 @@
 It runs in a process namespace: who logs in sees and ends processes of this server only. `ray stop`, which `ray up` and
 `ray down` call, ends every Ray process that it sees, and so none of another cluster of the machine.
 """
+
 from __future__ import annotations
 
 import os
@@ -93,12 +94,14 @@ class Sshd:
     def __enter__(self) -> Sshd:
         self.directory.mkdir(mode=0o700)
         for name in ("host", "user"):
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / name)], check=True)
+            subprocess.run(
+                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.directory / name)], check=True
+            )
         shutil.copy(self.directory / "user.pub", self.directory / "authorized_keys")
         configuration = self.directory / "sshd_config"
         configuration.write_text("\n".join(self._lines()) + "\n")
         if os.geteuid() == 0:
-            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)   # where sshd locks its unprivileged half in
+            Path("/run/sshd").mkdir(mode=0o755, exist_ok=True)  # where sshd locks its unprivileged half in
         with (self.directory / "log").open("wb") as log:
             words = [*_alone(), find_sshd(), "-D", "-e", "-f", str(configuration)]
             self._process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

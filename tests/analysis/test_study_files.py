@@ -100,7 +100,7 @@ class TestFrontCommand:
         taken = load_study(root).front.query("num_repeats == 3").iloc[0]
         number = f"{int(taken['trial_id']) + 40:05d}"  # its third run is the one that is taken home
         lines = (root / "front.csv").read_text().replace(f"\n{taken['trial_id']},", f"\n{number},")
-        (root / "front.csv").write_text(lines)
+        (root / "front.csv").write_text(lines.replace(f"checkpoints/{taken['trial_id']}-", f"checkpoints/{number}-"))
         status, out, _ = self.run(root, capsys)
         assert status == 0
         assert "of 80 points, means over repeats" in out

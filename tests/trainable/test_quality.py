@@ -125,6 +125,40 @@ class TestLadder:
         assert (full["fid_num"], full["sscd_num"], full["nll_num"]) == (IMAGES, 8, 2)
         assert low.keys() == full.keys()
 
+    def test_a_part_of_the_draws_is_read_beside_the_untouched_model_on_the_same_draws(self, fine, model):
+        """A trial that has learned nothing reads at a low rung what the untouched model reads in full."""
+        plan = replace(fine, ladder=(0.25, 1.0))
+        found = measure_untouched(plan, [16])
+        untouched = Untouched(found.by_images, found.variety, found.offsets)
+        assert set(found.offsets) == {0}
+        [offset] = found.offsets[0]
+        assert "sscd" in offset
+        assert "fid" not in offset, "which is compared by its bootstrap"
+        assert offset["sscd"] != 0.0
+        rule = QualityRule(**at_most(math.inf), untouched=untouched)
+        rows, low = evaluation_rows(plan.fidelity), plan.fidelity_at(0)
+        part = evaluate_in_blocks(plan.metrics, *model, low, plan.evaluation_seed, rows, rule)[1]
+        whole = evaluate(plan.metrics, *model, plan.fidelity, plan.evaluation_seed, rows)[1]
+        read = rule.offset(part, 0, 0)
+        for name in offset:
+            assert read[name].value == pytest.approx(whole[name].value, abs=1e-5), name
+            assert read[name].stderr == pytest.approx(part[name].stderr, nan_ok=True), name
+        assert rule.offset(part, 1, 0) == part, "the last rung is measured in full"
+
+    def test_a_report_at_a_low_rung_is_offset(self, fine):
+        plan = replace(fine, ladder=(0.25, 1.0))
+        found = measure_untouched(plan, [16])
+        reports = []
+        for offsets in ({}, found.offsets):
+            rule = QualityRule(**at_most(math.inf), untouched=Untouched(found.by_images, found.variety, offsets))
+            runner = TrialRunner(replace(plan, rule=rule))
+            runner.start(NEGGRAD)
+            reports.append([runner.advance(), runner.advance()])
+        [[raw, last], [read, same]] = reports
+        for name, offset in found.offsets[0][0].items():
+            assert read[name] - raw[name] == pytest.approx(offset, abs=1e-6), name
+        assert (same["sscd"], same["fid"], read["fid"]) == (last["sscd"], last["fid"], raw["fid"])
+
 
 class TestEnding:
     @pytest.fixture

@@ -188,10 +188,10 @@ class TestResume:
         assert to_yaml(config) == (started / "study.yaml").read_text()
 
     def test_a_remote_study_is_known_by_its_records_here(
-        self, load: Load, problems_of: Callable[..., list[Problem]], started: Path
+        self, load: Load, problems_of: Callable[..., list[Problem]], started: Path, s3: str
     ) -> None:
-        assert "must be new" in problems_of("--storage-path", "s3://bucket/studies")[0].rule
-        assert load("--storage-path", "s3://bucket/studies", "--resume")[0].root == Path("runs/tshirt")
+        assert "must be new" in problems_of("--storage-path", s3)[0].rule
+        assert load("--storage-path", s3, "--resume")[0].root == Path("runs/tshirt")
 
     def test_resume_by_name_takes_the_recorded_settings(self, started: Path, workspace: Path) -> None:
         (workspace / "study.yaml").unlink()

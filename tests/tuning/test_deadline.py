@@ -14,13 +14,14 @@ from optuna.trial import TrialState
 from ray import tune
 from searches import BASELINE, DEFAULTS, make_search
 
+from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
 from tuning.outcome import INTERRUPTED, TIME_BUDGET, Goals
+from tuning.reconciliation import checkpoints_of, reconcile, settle
 from tuning.records import Records, read_table
 from tuning.scheduler import ParetoHalving
-from tuning.search import reconcile, settle
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 
@@ -108,6 +109,16 @@ class At(tune.Callback):  # type: ignore[misc]
             self.action()
 
 
+def make_records(root: Path) -> Records:
+    return Records(
+        StudyFiles(root),
+        parameters=["lambd"],
+        metrics=["sscd", "nll", "fid"],
+        constraints=GOALS.constraints,
+        baseline=GOALS.baseline,
+    )
+
+
 class Run:
     """One launch of a study, as the trials stage makes it.
 
@@ -130,14 +141,9 @@ class Run:
     ) -> None:
         self.root, self.screen, self.cut_off, now = root, Screen(), CutOff(), [0.0]
         self.search = make_search(root, num_trials=num_trials, last_step=STEPS[-1])
-        self.records = Records(
-            StudyFiles(root),
-            parameters=["lambd"],
-            metrics=["sscd", "nll", "fid"],
-            constraints=GOALS.constraints,
-            baseline=GOALS.baseline,
-        )
-        again = reconcile(self.search, self.records) if resume else {}
+        self.records = make_records(root)
+        if resume:
+            reconcile(self.search, self.records)
         deadline = Deadline(1.0, clock=lambda: now[0])
         inner = ParetoHalving(GOALS.objectives, GOALS.constraints, rungs=STEPS, baseline=BASELINE) if halving else None
         until = UntilDeadline(deadline, inner)
@@ -150,7 +156,12 @@ class Run:
             view=self.screen,
             outcome=lambda name: until.named(name, self.search.outcome(name)),
         )
-        generator = StudySearchGenerator(self.search, max_concurrent=slots, checkpoints=again, is_over=deadline.is_over)
+        generator = StudySearchGenerator(
+            self.search,
+            max_concurrent=slots,
+            checkpoint_of=checkpoints_of(self.records, Depot(self.records.files.root)),
+            is_over=deadline.is_over,
+        )
         self.fit(generator, until, [callback, self.cut_off, *more])
         self.in_time = not deadline.is_over()
 
@@ -253,18 +264,51 @@ def test_an_interrupt_after_the_end_of_the_time_still_cuts_off(tmp_path: Path) -
 def test_what_reported_before_an_interruption_counts_where_no_time_is_left(tmp_path: Path) -> None:
     Run(tmp_path, interrupt_after=("00000", 20))
     search = make_search(tmp_path, num_trials=6, last_step=STEPS[-1])
-    records = Records(
-        StudyFiles(tmp_path),
-        parameters=["lambd"],
-        metrics=["sscd", "nll", "fid"],
-        constraints=GOALS.constraints,
-        baseline=GOALS.baseline,
-    )
-    assert set(reconcile(search, records)) == {"00000"}
+    records = make_records(tmp_path)
+    reconcile(search, records)
+    assert search.running_trials() == ["00000"]
     settle(search, records)
     table = read_table(tmp_path / "trials.csv")
     assert list(zip(table["state"], table["reason"], strict=True)) == [("COMPLETE", TIME_BUDGET)]
     assert told_states(search) == [TrialState.COMPLETE]
+
+
+def test_a_trial_whose_last_report_is_kept_and_whose_end_was_lost_is_not_run_on(tmp_path: Path) -> None:
+    search, records = make_search(tmp_path, num_trials=2, last_step=STEPS[-1]), make_records(tmp_path)
+    config = search.suggest("any")
+    assert isinstance(config, dict)
+    records.start_trial(config["trial_id"], config)
+    for rung, step in enumerate(STEPS):
+        report = {"step": step, "rung": rung, "sscd": 0.5, "nll": 4.0, "fid": 11.0}
+        search.on_trial_result(config["trial_id"], report)
+        records.add_report({**config, **report})
+    again = make_search(tmp_path, num_trials=2, last_step=STEPS[-1])
+    reconcile(again, records)
+    assert told_states(again) == [TrialState.COMPLETE]
+    assert [str(state) for state in records.states.values()] == ["COMPLETE"]
+    assert again.suggest("any") != config, "it is not handed out once more"
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_an_end_of_which_optuna_has_heard_and_the_records_have_not_is_told_to_them(
+    tmp_path: Path, failed: bool
+) -> None:
+    """Between the two Ray may be killed; the trial would be running in trials.csv for ever."""
+    search, records = make_search(tmp_path, num_trials=2, last_step=STEPS[-1]), make_records(tmp_path)
+    config = search.suggest("any")
+    assert isinstance(config, dict)
+    records.start_trial(config["trial_id"], config)
+    report = {"step": STEPS[0], "rung": 0, "sscd": 0.5, "nll": 4.0, "fid": 11.0}
+    records.add_report({**config, **report})
+    search.on_trial_result(config["trial_id"], report)
+    search.note_failure(config["trial_id"], "diverged")
+    search.on_trial_complete(config["trial_id"], report, error=failed)
+    again = make_search(tmp_path, num_trials=2, last_step=STEPS[-1])
+    reconcile(again, records)
+    [ended] = read_table(tmp_path / "trials.csv").to_dict("records")
+    expected = ("FAIL", "diverged") if failed else ("COMPLETE", "stopped at rung 0")
+    assert (ended["state"], ended["reason"]) == expected
+    assert told_states(again) == [TrialState.FAIL if failed else TrialState.COMPLETE]
 
 
 def told_states(search: ConstrainedOptunaSearch) -> list[TrialState]:

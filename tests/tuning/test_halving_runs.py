@@ -13,12 +13,13 @@ from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from searches import BASELINE, DEFAULTS, make_search
 
+from trainable.depot import Depot
 from tuning.callback import Stateful, StudyCallback
 from tuning.files import StudyFiles
 from tuning.outcome import Goals
+from tuning.reconciliation import checkpoints_of, reconcile
 from tuning.records import Records, read_table
 from tuning.scheduler import ParetoHalving
-from tuning.search import reconcile
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.stopping import ExpectedImprovementStopping
@@ -125,7 +126,8 @@ def run(
         make_records(root),
         Screen(),
     )
-    again = reconcile(search, records) if resume else {}
+    if resume:
+        reconcile(search, records)
     scheduler = make_scheduler(search, records)
     state = scheduler if isinstance(scheduler, Stateful) else None
     callback = StudyCallback(
@@ -134,7 +136,9 @@ def run(
     tuner = tune.Tuner(
         make_trainable(),
         tune_config=tune.TuneConfig(
-            search_alg=StudySearchGenerator(search, max_concurrent=1, checkpoints=again),
+            search_alg=StudySearchGenerator(
+                search, max_concurrent=1, checkpoint_of=checkpoints_of(records, Depot(records.files.root))
+            ),
             scheduler=scheduler,
             num_samples=NUM_TRIALS,
             reuse_actors=True,

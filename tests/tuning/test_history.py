@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import datetime
 
 import numpy as np
 import optuna
@@ -13,7 +14,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from tuning.history import GOOD_TRIALS, History, check_known, thinned
+from tuning.optuna_store import ENDED
 from tuning.ranking import constrained_ranks
+from tuning.trial_memory import _order_of_end
 
 DIRECTIONS = [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE]
 
@@ -116,3 +119,15 @@ def test_known_trials_come_first_and_are_left_as_they_were() -> None:
 def test_a_known_trial_must_be_complete_in_all_objectives(trial: FrozenTrial) -> None:
     with pytest.raises(ValueError, match="complete with 2 values"):
         check_known([make_trial(1, [0.1, 0.2]), trial], 2)
+
+
+def test_trials_ended_in_the_order_of_their_count_whatever_the_clock_said() -> None:
+    def ended(number: int, hour: int, before: int | None) -> FrozenTrial:
+        trial = create_trial(value=1.0, system_attrs={} if before is None else {ENDED: before})
+        trial.number, trial.datetime_complete = number, datetime(2026, 1, 1, hour)
+        return trial
+
+    running = create_trial(state=TrialState.RUNNING)
+    running.number = 0
+    trials = [running, ended(1, 9, 3), ended(2, 8, 4), ended(3, 11, None), ended(4, 10, None)]
+    assert [trial.number for trial in sorted(trials, key=_order_of_end)] == [4, 3, 1, 2, 0]

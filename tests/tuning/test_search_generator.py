@@ -11,6 +11,7 @@ import pytest
 import ray
 from optuna.trial import TrialState
 from ray import tune
+from ray.tune import Checkpoint
 from searches import make_search
 
 from tuning.search_generator import StudySearchGenerator
@@ -129,7 +130,8 @@ def test_an_interrupted_study_goes_on(cluster: Any, tmp_path: Path, restored: bo
     else:
         second.reconcile({}, again=lost)
         (checkpoint,) = (tmp_path / "first" / "ray").glob("*_00005_*/checkpoint_*")
-        generator = StudySearchGenerator(second, max_concurrent=1, checkpoints={"00005": str(checkpoint)})
+        known = {"00005": Checkpoint(str(checkpoint))}
+        generator = StudySearchGenerator(second, max_concurrent=1, checkpoint_of=known.get)
         results = make_tuner(generator, tmp_path / "second", []).fit()
         (resumed,) = (result for result in results if result.config["trial_id"] == "00005")
         assert list(resumed.metrics_dataframe["step"]) == [20], "it goes on from its checkpoint"

@@ -146,6 +146,7 @@ def summarise(tmp_path: Path, front: pd.DataFrame, position: int | None) -> str:
     out = io.StringIO()
     result = SimpleNamespace(
         files=StudyFiles(tmp_path / "embedded"),
+        location=str(tmp_path / "embedded"),
         front=front,
         recommendation=Recommendation(position, "Knee of the front."),
         hypervolume=0.4,

@@ -3,6 +3,7 @@
 import json
 import logging
 import math
+import socket
 import sqlite3
 import time
 from pathlib import Path
@@ -85,12 +86,11 @@ def dump(storage: Path) -> list[tuple[Any, ...]]:
 
 
 @pytest.fixture(scope="module")
-def told(storage: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def told(storage: Path) -> Path:
     """A storage path with one study that was told, closed, and told again in full by a second tracker."""
-    pictures = tmp_path_factory.mktemp("pictures")
     for repetition in range(2):
         tracker = make_tracker(storage, "told")
-        tell_everything(tracker, pictures)
+        tell_everything(tracker, storage / "told")
         assert tracker.close(60)
         assert set(tracker.run_ids) == {"00000", "00001"}
         rows = dump(storage)
@@ -228,7 +228,7 @@ def test_one_refused_write_does_not_hold_up_the_others(
     tracker = make_tracker(told, "refused")
     tracker.start_trial("00000", {"method": "siss", "a bad *? key": 1})
     tracker.start_trial("00001", CONFIG)
-    tracker.log_image("00001", "samples", told / "gone.png")
+    tracker.log_image("00001", "samples", told / "refused" / "gone.png")
     with caplog.at_level(logging.WARNING):
         assert tracker.close(60)
     assert "MLflow refused a write to run '00000'" in caplog.text
@@ -261,11 +261,88 @@ def test_the_spool_survives_its_process_and_a_torn_line(tmp_path: Path, caplog: 
     write = Write("a", 1, points=[Point("m", math.inf, 1, 1)], summaries={"s": 2.0}, texts={"f": "x\ny"})
     Spool(path).append(write)
     with path.open("a") as stream:
-        stream.write(json.dumps({"run": "b"})[:-3])
+        stream.write("no write\n" + json.dumps({"run": "b"})[:-3])
     with caplog.at_level(logging.WARNING):
         spool = Spool(path)
-    assert spool.wait(0.1) == [write]
-    assert "passed over a line" in caplog.text
-    spool.done(1)
+        spool.append(Write("c", 2))
+        assert spool.wait(0.1) == [write, Write("c", 2, points=[])]
+    assert "a line that was torn" in caplog.text
+    assert "a line that is no write" in caplog.text
+    spool.done()
     assert not path.exists()
-    assert spool.wait_empty(0.1)
+    assert spool.wait_until(lambda: False, 0.1)
+
+
+def test_what_is_queued_makes_no_file_public_that_is_not_of_the_study(
+    storage: Path, client: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The spool of a study from elsewhere may name any file, or a link to one."""
+    root, outside = storage / "spooled", storage / "private.txt"
+    root.mkdir()
+    outside.write_text("private")
+    (root / "link.txt").symlink_to(outside)
+    (root / "own.txt").write_text("own")
+    paths = (str(outside), f"{root}/../private.txt", str(root / "link.txt"), str(root / "own.txt"))
+    Spool(StudyFiles(root).mlflow_spool).append(Write(STUDY_RUN, artifacts=dict.fromkeys(paths, "taken")))
+    with caplog.at_level(logging.WARNING):
+        assert make_tracker(storage, "spooled").close(60)
+    run = runs_of(client, "spooled")[""]
+    assert [file.path for file in client.list_artifacts(run.info.run_id, "taken")] == ["taken/own.txt"]
+    assert caplog.text.count("files of the study only") == 3
+
+
+def test_the_spool_is_handed_out_in_parts_and_what_is_done_is_cut_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tuning.tracking_spool.CUT_BYTES", 10_000)
+    path = tmp_path / "spool.jsonl"
+    spool, writes = Spool(path), [Write(f"{number:05d}", number, points=[]) for number in range(1200)]
+    for write in writes:
+        spool.append(write)
+    whole = path.stat().st_size
+    assert spool.wait(0.1) == spool.wait(0.1) == writes[:500], "a try that failed is made again"
+    spool.done()
+    assert path.stat().st_size == whole
+    assert spool.wait(0.1) == writes[500:1000]
+    spool.done()
+    assert path.stat().st_size < whole / 4
+    assert Spool(path).wait(0.1) == writes[1000:], "the file goes on without its process"
+    assert spool.wait(0.1) == writes[1000:]
+    spool.done()
+    assert not path.exists()
+
+
+def test_what_the_disk_refuses_is_kept_in_memory_and_written_when_it_can_be(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "full").write_text("no directory")
+    spool = Spool(tmp_path / "full" / "spool.jsonl")
+    first, second = Write("a", 1, points=[]), Write("b", 2, points=[])
+    with caplog.at_level(logging.WARNING):
+        spool.append(first)
+    assert "held in memory only" in caplog.text
+    assert spool.wait(0.1) == [first]
+    spool.append(second)
+    spool.done()
+    assert spool.wait(0.1) == [second]
+    (tmp_path / "full").unlink()
+    spool.done()
+    spool.append(first)
+    assert Spool(tmp_path / "full" / "spool.jsonl").wait(0.1) == [first]
+
+
+def test_a_server_that_takes_connections_and_never_answers_is_not_waited_for(
+    told: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        tracker = make_tracker(told, "silent", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        began = time.monotonic()
+        for number in range(50):
+            tracker.start_trial(f"{number:05d}", CONFIG)
+        assert time.monotonic() - began < 1.0
+        assert not tracker.flush(60.0)
+        assert time.monotonic() - began < 25.0, "tries of a second each and the delays between them, until it is away"
+        began = time.monotonic()
+        assert not tracker.close(60.0)
+        assert time.monotonic() - began < 5.0

@@ -8,6 +8,7 @@ float and CMYK pixels, which would be clipped or guessed.
 from __future__ import annotations
 
 import math
+import os
 import struct
 import zipfile
 import zlib
@@ -47,6 +48,8 @@ def open_picture(path: Path) -> Image.Image:
     Raises:
         PictureError: it is missing, no whole image, or of a kind that is refused.
     """
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe would be waited for
+        raise PictureError("which is no file")
     try:
         with Image.open(path) as image:
             image.load()

@@ -9,6 +9,7 @@ In the place of a text may stand the name of a safetensors file with an array ``
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,14 +42,22 @@ def read_prompts(path: Path) -> list[Prompt]:
         ValueError: it is missing, not UTF-8, no YAML list of entries, or an entry names no image or lacks a prompt; the
             message completes "prompts must be …, but got PATH".
     """
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("which is no file")
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError("which is not there") from None
     except UnicodeDecodeError as error:
         raise ValueError(f"which is not UTF-8 (byte {error.start})") from None
-    except (yaml.YAMLError, OSError) as error:
-        raise ValueError(f"which cannot be read ({error})") from None
+    except OSError as error:
+        raise ValueError(f"which cannot be read ({error.strerror})") from None
+    except yaml.MarkedYAMLError as error:  # whose own message quotes the prompts
+        mark = error.problem_mark
+        place = "its YAML" if mark is None else f"line {mark.line + 1}"
+        raise ValueError(f"which cannot be read (repair {place})") from None
+    except (yaml.YAMLError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError):
+        raise ValueError("which cannot be read (repair its YAML)") from None
     if not isinstance(data, list) or not data:
         raise ValueError("which is no list of entries")
     return [_entry(number, entry, path.parent) for number, entry in enumerate(data, start=1)]

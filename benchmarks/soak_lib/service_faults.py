@@ -1,0 +1,100 @@
+"""Faults of the driver, its signals and clock, and of the services that it leans on: plain functions.
+
+Those that end the driver leave it to be resumed; the others put right what they broke, after a while.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from benchmarks.postgresql import Server
+from benchmarks.soak_lib.mlflow_server import MlflowServer
+from benchmarks.soak_lib.running import RunningStudy
+
+#: How long a service is away, in seconds; long enough for several tries of whoever misses it.
+AWAY_SECONDS = 6.0
+#: What environment a study needs for `step_clock_back`, but for the file.
+CLOCK_FOLDER = Path(__file__).parent / "stepping_clock"
+CLOCK_STEP_SECONDS = 3600.0
+
+
+def interrupt(study: RunningStudy, number: int = signal.SIGINT) -> None:
+    """One signal to the driver, which then ends by itself."""
+    study.process.send_signal(number)
+
+
+def press_ctrl_c(study: RunningStudy) -> None:
+    """SIGINT to the whole group that the driver leads, as a terminal does."""
+    os.killpg(study.process.pid, signal.SIGINT)
+
+
+def interrupt_twice(study: RunningStudy, seconds: float = 1.5) -> None:
+    """A second signal ``seconds`` after the first, if it still runs then."""
+    study.process.send_signal(signal.SIGINT)
+    time.sleep(seconds)
+    if not study.has_ended:
+        study.process.send_signal(signal.SIGINT)
+
+
+def kill_driver(study: RunningStudy) -> None:
+    """SIGKILL to the driver alone."""
+    study.process.kill()
+    study.process.wait()
+
+
+def kill_cluster(study: RunningStudy) -> None:
+    """SIGKILL to the driver and to every process of its session: raylet, GCS, workers."""
+    for process in study.processes():
+        try:
+            process.kill()
+        except psutil.NoSuchProcess:
+            continue
+    study.process.wait()
+
+
+def mlflow_down_and_back(server: MlflowServer, seconds: float = AWAY_SECONDS) -> None:
+    """Kill an MLflow server and start it again after a while."""
+    server.kill()
+    time.sleep(seconds)
+    server.start()
+
+
+def restart_postgresql(server: Server, seconds: float = AWAY_SECONDS) -> None:
+    """Stop a PostgreSQL server in the middle of what it does and start it again after a while."""
+    server.stop()
+    time.sleep(seconds)
+    server.start()
+
+
+def lock_sqlite(database: Path, seconds: float = AWAY_SECONDS) -> None:
+    """Hold a SQLite database exclusively from another process."""
+    code = "import sqlite3, sys, time; c = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)"
+    code += "; c.execute('BEGIN EXCLUSIVE'); time.sleep(float(sys.argv[2])); c.execute('ROLLBACK')"
+    subprocess.run([sys.executable, "-c", code, str(database), str(seconds)], check=True)
+
+
+def leave_journal_lock(study: RunningStudy) -> None:
+    """Kill the driver and leave the lock that it held if it was writing its journal at that moment."""
+    host, pid = os.uname().nodename, study.process.pid
+    kill_driver(study)
+    link = Path(f"{study.files.journal}.lock")
+    link.unlink(missing_ok=True)
+    link.symlink_to(f"study-process:{host}:{pid}")
+
+
+def step_clock_back(file: Path, seconds: float = CLOCK_STEP_SECONDS) -> None:
+    """Put the wall clock of a study back that was started with ``clock_environment(file)``."""
+    file.write_text(str(seconds))
+
+
+def clock_environment(file: Path) -> dict[str, str]:
+    """What a study needs in its environment for its clock to be put back."""
+    paths = [str(CLOCK_FOLDER), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {"STEPPING_CLOCK": str(file), "PYTHONPATH": os.pathsep.join(paths)}

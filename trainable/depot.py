@@ -1,0 +1,165 @@
+"""Where all nodes of a study find its files: a directory that every one sees, or an object store.
+
+Workers and the driver name files by their paths below the study's directory. With a shared directory that is all there
+is to it. With an object store the directory is each node's own, and what is written there is handed over to the store,
+under the same path, before anybody is told of it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+class UnreachableError(OSError):
+    """The object store does not answer, or refuses; the message has the location and no key."""
+
+
+@dataclass(frozen=True)
+class Depot:
+    """The files of one study.
+
+    Attributes:
+        root: the study's directory on this node.
+        url: of the object store, as pyarrow takes it (``s3://bucket/prefix``), the study being a folder of the name of
+            ``root`` in it. None where all nodes see ``root`` itself. Keys come from the environment of each node.
+    """
+
+    root: Path
+    url: str | None = None
+
+    @property
+    def location(self) -> str:
+        """For people: where the files lie."""
+        return str(self.root) if self.url is None else f"{self.url.rstrip('/')}/{self.root.name}"
+
+    def filesystem(self) -> tuple[Any, str]:
+        """The store and the study's path in it, as pyarrow and Ray take them.
+
+        Raises:
+            UnreachableError: the URL is none that pyarrow takes, or its bucket is not there.
+        """
+        if self.url is None:
+            raise ValueError("a study in a shared directory has no object store; ask for `root`")
+        store, base = _open(self.url)
+        return store, f"{base.rstrip('/')}/{self.root.name}"
+
+    def hand_over(self, paths: Iterable[Path]) -> None:
+        """Give files or folders that were written below ``root`` to the store; this node keeps none of them."""
+        if self.url is None:
+            return
+        for path in paths:
+            self.upload(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+    @contextmanager
+    def at_hand(self, path: Path) -> Iterator[Path]:
+        """A file below ``root``, on this node while the block runs.
+
+        Raises:
+            FileNotFoundError: neither this node nor the store has it.
+        """
+        was_here = path.exists()
+        self.download(path)
+        try:
+            yield path
+        finally:
+            if not was_here and self.url is not None:
+                path.unlink(missing_ok=True)
+
+    def upload(self, path: Path) -> None:
+        """Copy a file or folder below ``root`` to the store, over what it has there."""
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        store, target = self._in_store(path)
+        with _reaching(self.location):
+            copy_files(str(path), target, source_filesystem=LocalFileSystem(), destination_filesystem=store)
+
+    def download(self, path: Path) -> None:
+        """Copy a file or folder below ``root`` from the store, unless it is here; files are here whole or not at all.
+
+        Raises:
+            FileNotFoundError: the store has it not; nor has this node, where there is no store.
+        """
+        if path.exists():
+            return
+        if self.url is None:
+            raise FileNotFoundError(f"{path} is not there")
+        from pyarrow.fs import LocalFileSystem, copy_files
+
+        store, source = self._in_store(path)
+        temporary = path.with_name(f".{path.name}.part")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _reaching(self.location):
+            copy_files(source, str(temporary), source_filesystem=store, destination_filesystem=LocalFileSystem())
+        temporary.replace(path)
+
+    def bring(self, folder: Path) -> None:
+        """Have here what lies in a folder below ``root``; there may be no such folder."""
+        for name in self.entries(folder):
+            self.download(folder / name)
+
+    def entries(self, folder: Path) -> dict[str, bool]:
+        """What lies in a folder below ``root``, here or else in the store: name → whether it is a folder itself.
+
+        Empty where there is no such folder.
+        """
+        if self.url is None:
+            return {path.name: path.is_dir() for path in sorted(folder.iterdir())} if folder.is_dir() else {}
+        from pyarrow.fs import FileSelector, FileType
+
+        store, place = self._in_store(folder)
+        with _reaching(self.location):
+            found = store.get_file_info(FileSelector(place, allow_not_found=True))
+        return {str(entry.base_name): entry.type == FileType.Directory for entry in found}
+
+    def remove(self, path: Path) -> None:
+        """Delete a file or folder below ``root``, on this node and in the store; one that is not there is no error."""
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+        if self.url is None:
+            return
+        from pyarrow.fs import FileType
+
+        store, place = self._in_store(path)
+        with _reaching(self.location):
+            kind = store.get_file_info(place).type
+            if kind == FileType.Directory:
+                store.delete_dir(place)
+            elif kind == FileType.File:
+                store.delete_file(place)
+
+    def _in_store(self, path: Path) -> tuple[Any, str]:
+        store, base = self.filesystem()
+        return store, "/".join([base, *path.relative_to(self.root).parts])
+
+
+@cache
+def _open(url: str) -> tuple[Any, str]:
+    """The store of a URL and the path that the URL names in it; one connection for a process."""
+    from pyarrow.fs import FileSystem, FileType
+
+    with _reaching(url):
+        store, path = FileSystem.from_uri(url)
+        bucket = str(path).partition("/")[0]
+        if store.get_file_info(bucket).type == FileType.NotFound:
+            raise OSError(f"there is no bucket {bucket}")
+    return store, str(path)
+
+
+@contextmanager
+def _reaching(location: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:
+        reason = str(error).partition(" (Request ID")[0]
+        raise UnreachableError(f"{location} cannot be reached: {reason}") from error

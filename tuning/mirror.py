@@ -1,0 +1,152 @@
+"""A study's records in the object store of its storage path, so that another machine can go on with it.
+
+The driver writes records on its own disk, where a report is acknowledged, and a thread copies what has changed to the
+store. Each launch of a study has a number, so that a machine that resumes it sees whose records are the latest.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from trainable.depot import Depot
+from tuning.files import StudyFiles, write_text_atomic
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two looks at what has changed: what a lost machine takes with it.
+PERIOD: Final = 2.0
+#: Seconds that the end of a study waits for a store that does not answer.
+PATIENCE: Final = 60.0
+#: How often files that change all the time are tried to be read as they are at one moment.
+TRIES: Final = 20
+
+#: File → inode, time of the last change, size.
+Marks = dict[Path, tuple[int, int, int]]
+
+
+class Mirror:
+    """Copies the files of a study's directory to its store while the study runs.
+
+    What the store gets is what the files were at one moment: the records and Optuna's journal of different moments
+    would contradict each other.
+
+    Args:
+        files: the study's paths.
+        depot: where they go; without an object store there is nothing to do.
+    """
+
+    def __init__(self, files: StudyFiles, depot: Depot) -> None:
+        self._files, self._depot = files, depot
+        self._copied: Marks = {}
+        self._closing = threading.Event()
+        self._warned = False
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Copies until the block ends, and then what is left."""
+        if self._depot.url is None:
+            yield
+            return
+        thread = threading.Thread(target=self._work, name="mirror", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._closing.set()
+            thread.join(PATIENCE)
+            if thread.is_alive() or not self.copy():
+                logger.warning("the records in %s are not the latest: resume the study here", self._depot.location)
+
+    def copy(self) -> bool:
+        """Copy what has changed; whether the store has all of it."""
+        with tempfile.TemporaryDirectory() as folder:
+            staged = Depot(Path(folder) / self._files.name, self._depot.url)
+            marks = _snapshot(self._files, staged.root)
+            if not marks:
+                return False
+            try:
+                for path in sorted(marks, key=lambda path: path == self._files.launch):
+                    if self._copied.get(path) != marks[path]:
+                        staged.upload(staged.root / path.relative_to(self._files.root))
+                        self._copied[path] = marks[path]
+            except OSError as error:
+                if not self._warned:
+                    logger.warning("the records cannot be copied, which is tried again until they can: %s", error)
+                self._warned = True
+                return False
+        self._warned = False
+        return True
+
+    def _work(self) -> None:
+        while not self._closing.wait(PERIOD):
+            self.copy()
+
+
+def _snapshot(files: StudyFiles, target: Path) -> Marks:
+    """Copy the records as they are at one moment: again, until none has changed meanwhile."""
+    for _ in range(TRIES):
+        marks = _marks(files)
+        shutil.rmtree(target, ignore_errors=True)
+        with suppress(FileNotFoundError):  # replaced while it was read
+            for path in marks:
+                copy = target / path.relative_to(files.root)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copy)
+            if _marks(files) == marks:
+                return marks
+    return {}
+
+
+def _marks(files: StudyFiles) -> Marks:
+    """Files of the directory itself, and pictures that no worker has handed over, with what tells a change."""
+    paths = [path for path in files.root.iterdir() if path.is_file() and not path.name.endswith(".tmp")]
+    paths += [path for path in files.images.glob("*.png") if not path.name[0].isdigit()]
+    found: Marks = {}
+    for path in paths:
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found[path] = (status.st_ino, status.st_mtime_ns, status.st_size)
+    return found
+
+
+def begin_launch(files: StudyFiles) -> None:
+    """Number this launch of the study."""
+    write_text_atomic(files.launch, f"{_launch(files) + 1}\n")
+
+
+def bring_back(storage_path: str, root: Path) -> None:
+    """Take the records of a study from the store, unless the latest launch was on this machine.
+
+    Args:
+        storage_path: the store's URL.
+        root: the study's directory on this machine.
+
+    Raises:
+        UnreachableError: the store does not answer, or refuses.
+    """
+    files = StudyFiles(root)
+    with tempfile.TemporaryDirectory() as folder:
+        latest = StudyFiles(Path(folder) / files.name)
+        source = Depot(latest.root, storage_path)
+        for name, is_folder in source.entries(latest.root).items():
+            if not is_folder:
+                source.download(latest.root / name)
+        if not latest.study.is_file() or _launch(files) >= _launch(latest):
+            return
+        files.root.mkdir(parents=True, exist_ok=True)
+        for path in latest.root.iterdir():
+            shutil.copyfile(path, files.root / path.name)
+
+
+def _launch(files: StudyFiles) -> int:
+    """How often the study was launched, by its files; 0 where they do not say."""
+    with suppress(FileNotFoundError, ValueError):
+        return int(files.launch.read_text())
+    return 0
