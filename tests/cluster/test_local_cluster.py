@@ -75,9 +75,8 @@ def test_who_has_the_token_may_join_and_who_has_not_is_refused(cluster, tmp_path
 
 
 def test_jobs_are_refused_without_the_token(cluster):
-    with cluster.dashboard() as address:
-        with pytest.raises(urllib.error.HTTPError, match="401"):
-            urllib.request.urlopen(f"{address}/api/jobs/", timeout=30)
+    with cluster.dashboard() as address, pytest.raises(urllib.error.HTTPError, match="401"):
+        urllib.request.urlopen(f"{address}/api/jobs/", timeout=30)
 
 
 def test_other_clusters_live_on_and_nothing_of_this_one_is_left(cluster, foreign):
