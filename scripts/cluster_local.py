@@ -1,4 +1,4 @@
-"""The whole path of a cluster on this machine: `ray up` over loopback ssh, a study as a job, its files fetched, torn down.
+"""A cluster's whole path on this machine: `ray up` over loopback ssh, a study as a job, its files fetched, torn down.
 
     python scripts/cluster_local.py                                    # a small study of the embedded model
     python scripts/cluster_local.py --name mine --num-trials 8         # flags of the launch command
@@ -9,6 +9,7 @@ namespaces. Exit status: 0 done, 1 a step failed.
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,9 +25,9 @@ from cluster_lib.requirements import missing  # noqa: E402
 
 from tuning.config import ConfigError, load_config  # noqa: E402
 
-#: Every method once, at a few minutes in all.
-SMALL = (
-    "--name local-cluster --num-trials 4 --rungs 20 40 --num-images 64 --final-num-images 128 --num-confirmed 1".split()
+#: A few trials of the embedded model.
+SMALL = shlex.split(
+    "--name local-cluster --num-trials 4 --rungs 20 40 --num-images 64 --final-num-images 128 --num-confirmed 1"
 )
 
 

@@ -30,6 +30,7 @@ from tuning import (
 from tuning.extension_checks import METHOD, METRIC, WORKLOAD, Kind, extension_problems
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
+from tuning.resource_checks import resource_problems
 from tuning.schema import is_remote
 from tuning.space_checks import enqueue_problems, fix_problems
 
@@ -212,6 +213,7 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("ladder", "rungs"), _ladder),
     (("num_trials", "repeats"), budget_checks.trials_problems),
     (("time_budget", "rungs", *budget_checks.FIELDS), budget_checks.time_problems),
+    (("resources_per_trial",), resource_problems),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
     *(_for_field(_url, field) for field in _URL_FIELDS),

@@ -20,7 +20,7 @@ from tuning.studyfile import parse_mapping
 DEFAULT_STUDY = "studies/mnist_tshirt.yaml"
 _SWITCHES = ("resume", "dry_run")
 _ALIASES = {"constraint": "constraints"}
-_EXAMPLES = {"fix": "lambd=0.5", "ideal": "nll=1.5"}
+_EXAMPLES = {"fix": "lambd=0.5", "ideal": "nll=1.5", "resources_per_trial": "small_gpu=1"}
 
 
 @dataclass(frozen=True)

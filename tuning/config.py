@@ -51,6 +51,7 @@ FREE_ON_RESUME = frozenset(
         "max_failures",
         "cpus_per_trial",
         "gpus_per_trial",
+        "resources_per_trial",
         "gradient_checkpointing",
         "address",
         "storage_path",

@@ -58,6 +58,7 @@ Positive = Annotated[int, Field(ge=1)]
 ObjectiveField = Annotated[Objective, BeforeValidator(as_objective), PlainSerializer(str)]
 ConstraintField = Annotated[Constraint, BeforeValidator(as_constraint), PlainSerializer(str)]
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, allow_inf_nan=False)]
+PositiveFloat = Annotated[FiniteFloat, Field(gt=0)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Settings = Annotated[dict[str, str | FiniteFloat], BeforeValidator(_settings)]
@@ -172,6 +173,9 @@ class StudyConfig(BaseModel):
     )
     cpus_per_trial: float = Field(1.0, gt=0, allow_inf_nan=False, description="CPU cores of a trial")
     gpus_per_trial: float = Field(0.0, ge=0, allow_inf_nan=False, description="GPUs of a trial; parts may be given")
+    resources_per_trial: dict[str, PositiveFloat] = Field(
+        {}, description="NAME=AMOUNT, further Ray resources of a trial: those of the machines that it may run on"
+    )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="what networks compute in, but for the likelihood")
     allow_tf32: bool = Field(True, description="let NVIDIA GPUs round float32 products to TF32, but for the likelihood")
     channels_last: bool = Field(False, description="lay weights and activations out as GPU convolutions like them")
@@ -202,6 +206,11 @@ class StudyConfig(BaseModel):
     def tracking_uri(self) -> str:
         """The MLflow store."""
         return self.mlflow_tracking_uri or f"sqlite:///{StudyFiles(self.root).mlflow_database}"
+
+    @property
+    def trial_resources(self) -> dict[str, float]:
+        """What Ray gives to a trial, by Ray's names."""
+        return {"CPU": self.cpus_per_trial, "GPU": self.gpus_per_trial, **self.resources_per_trial}
 
     @property
     def metrics(self) -> tuple[str, ...]:

@@ -52,7 +52,7 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     deadline, cut_off, interruption = Deadline(config.time_budget), CutOff(), Interruption()
     until = UntilDeadline(deadline, scheduler)
     asked = UntilInterrupted(interruption, until, session.view.message)
-    slots = min(config.max_concurrent_trials or session.workers.slots, session.workers.slots)
+    slots = session.workers.slots
     generator = StudySearchGenerator(
         searcher,
         max_concurrent=slots,

@@ -42,7 +42,7 @@ def run_trials(
     """
     class_cache.ENV_VARS_TO_PROPAGATE.difference_update(LOGGED_BY_RAY)
     trainable: Any = tune.with_parameters(UnlearningTrainable, plan=plan)
-    trainable = tune.with_resources(trainable, {"CPU": config.cpus_per_trial, "GPU": config.gpus_per_trial})
+    trainable = tune.with_resources(trainable, config.trial_resources)
     tuner = tune.Tuner(
         trainable,
         tune_config=TuneConfig(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from tuning.logged import Progress
     from tuning.measuring import SearchReference
 
+#: The address that stands for a Ray of this machine alone.
+LOCAL = "local"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -68,12 +71,15 @@ class Workers:
 
     @property
     def slots(self) -> int:
-        """Trials that fit on the cluster as it is now, at least one."""
-        total = ray.cluster_resources()
-        fits = [total.get("CPU", 0) / self._config.cpus_per_trial]
-        if self._config.gpus_per_trial:
-            fits.append(total.get("GPU", 0) / self._config.gpus_per_trial)
-        return max(1, int(min(fits)))
+        """Trials at a time, at least one: as many as fit now, or are asked for.
+
+        A cluster may grow by what waits for a machine, so that there more may be asked for than fit.
+        """
+        config = self._config
+        if config.address != LOCAL and config.max_concurrent_trials:
+            return config.max_concurrent_trials
+        fits = sum(fitting(node["Resources"], config.trial_resources) for node in ray.nodes() if node["Alive"])
+        return max(1, min(config.max_concurrent_trials or fits, fits))
 
     def prepare(self) -> None:
         """Statistics of the retain images and the forget images' neighbours."""
@@ -155,7 +161,7 @@ class Workers:
     def _run(self, stage: str, tasks: Sequence[Task]) -> list[Any]:
         """Results of all tasks, in order, with progress."""
         self._view.stage(stage, len(tasks))
-        remote = ray.remote(num_cpus=self._config.cpus_per_trial, num_gpus=self._config.gpus_per_trial)
+        remote = ray.remote(**as_options(self._config.trial_resources))
         waiting = [remote(function).remote(*args, **kwargs) for function, args, kwargs in tasks]
         order = list(waiting)
         while waiting:
@@ -183,11 +189,22 @@ def start_ray(address: str) -> None:
     with kept_sigterm():
         ray.init(
             address=address,
-            include_dashboard=False if address == "local" else None,
+            include_dashboard=False if address == LOCAL else None,
             log_to_driver=False,
             logging_level="ERROR",
             configure_logging=True,
         )
+
+
+def fitting(machine: Mapping[str, float], trial: Mapping[str, float]) -> int:
+    """How many trials a machine has room for. Ray counts in steps of 0.0001."""
+    return min(math.floor(machine.get(name, 0) / amount + 1e-9) for name, amount in trial.items() if amount)
+
+
+def as_options(resources: Mapping[str, float]) -> dict[str, Any]:
+    """Resources by Ray's names, as options of a task."""
+    others = {name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")}
+    return {"num_cpus": resources["CPU"], "num_gpus": resources["GPU"], "resources": others}
 
 
 def select(kind: type[Any], config: StudyConfig) -> Any:

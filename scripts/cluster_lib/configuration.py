@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+
 from cluster_lib.sshd import free_port
 
 ROOT = Path(__file__).resolve().parents[2]

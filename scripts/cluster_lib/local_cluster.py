@@ -21,6 +21,7 @@ from pathlib import Path
 from types import TracebackType
 
 import yaml
+
 from cluster_lib.configuration import HEAD, WORKER, Ports, configuration
 from cluster_lib.errors import ClusterError
 from cluster_lib.sshd import Sshd, free_port, wait_until_open

@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 
 import psutil
+
 from cluster_lib.errors import ClusterError
 
 _NAMESPACE = "/proc/self/ns/pid"
@@ -59,7 +60,7 @@ def wait_until_open(address: str, port: int, seconds: float = 60.0) -> None:
 
 
 def _alone() -> list[str]:
-    """Runs a program as the first of a process namespace, which ends with it. Who is not root needs one of users too."""
+    """Runs a program as the first of a process namespace, which ends with it; without root, in one of users too."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
     return ["unshare", *user, "--pid", "--fork", "--mount-proc", "--kill-child"]
 

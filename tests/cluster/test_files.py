@@ -81,7 +81,7 @@ def test_both_kuberay_files_have_one_cluster_with_token_and_closed():
     alone, inside = load(KUBERAY[0])["spec"], load(KUBERAY[1])["spec"]["rayClusterSpec"]
     assert alone["rayVersion"] == RAY
     assert alone["authOptions"] == {"mode": "token"}
-    assert alone["networkPolicy"] == {"mode": "DenyAllIngress"}
+    assert alone["networkPolicy"]["mode"] == "DenyAllIngress"
     mlflow = alone["headGroupSpec"]["template"]["spec"]["containers"].pop()
     assert mlflow["args"][:2] == ["--host", "127.0.0.1"]
     assert alone == inside

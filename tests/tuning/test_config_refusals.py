@@ -87,6 +87,10 @@ class TestBadInput:
             (["--adam-betas", "0.9"], "adam_betas (1): field required", "0.9", "decay"),
             (["--adam-betas", "0.9", "1"], "adam_betas (1)", "1", "decay"),
             (["--gpus-per-trial", "-1"], "gpus_per_trial", "-1", "GPUs"),
+            (["--resources-per-trial", "GPU=1"], "other than CPU and GPU", "GPU", "gpus_per_trial"),
+            (["--resources-per-trial", "memory=9"], "must not name memory", "memory", "leave it out"),
+            (["--resources-per-trial", "small_gpu=1.5"], "small_gpu must be a whole number", "1.5", "at most 1"),
+            (["--resources-per-trial", "small_gpu=0"], "greater than 0", "0", "further Ray resources"),
             (["--final-num-images", "8"], "at least num_images", "8 and 256", "raise"),
             (["--dry-run=yes"], "no value", "yes", "remove"),
             (
