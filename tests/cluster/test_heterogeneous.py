@@ -78,7 +78,7 @@ def test_a_study_runs_on_machines_of_its_kind(cluster, study_file, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "slots"),
     [
-        (["--gpus-per-trial", "0.5", "--cpus-per-trial", "0.25", "--resources-per-trial", "large_gpu=0.25"], 4),
+        (["--gpus-per-trial", "0.25", "--cpus-per-trial", "0.25", "--resources-per-trial", "large_gpu=0.25"], 4),
         (["--gpus-per-trial", "1", "--resources-per-trial", "large_gpu=1"], 1),
         (["--gpus-per-trial", "1", "--resources-per-trial", "large_gpu=0.001"], 1),
         (["--gpus-per-trial", "1", "--max-concurrent-trials", "50"], 50),
