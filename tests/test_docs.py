@@ -25,7 +25,8 @@ from tuning.status import _parser as status_parser
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")]}
 #: Flags of other programs, and of the project's own that have no parser to ask.
-OTHER_FLAGS = {"--backend-store-uri", "--runtime-env-json", "--only", "--metric", "--seeds"}
+RAY_FLAGS = {"--runtime-env-json", "--generate", "--resources"}
+OTHER_FLAGS = {"--backend-store-uri", "--only", "--metric", "--seeds"} | RAY_FLAGS
 # Paths of files that only worked examples have.
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 

@@ -59,6 +59,13 @@ def wait_until_open(address: str, port: int, seconds: float = 60.0) -> None:
             time.sleep(0.05)
 
 
+def _name(process: psutil.Process) -> str | None:
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:  # ended since it was listed
+        return None
+
+
 def _alone() -> list[str]:
     """Runs a program as the first of a process namespace, which ends with it; without root, in one of users too."""
     user = [] if os.geteuid() == 0 else ["--user", "--map-current-user"]
@@ -136,7 +143,8 @@ class Sshd:
         """Names of all processes that logins started and that still run."""
         if self._process is None:
             return []
-        return [child.name() for child in psutil.Process(self._process.pid).children(recursive=True)]
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        return [name for child in children if (name := _name(child))]
 
     def _demand_isolation(self) -> None:
         """Raises before anything is run that would end processes of others."""

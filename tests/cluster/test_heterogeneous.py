@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from rich.console import Console
 
 from analysis.load import load_study
 from trainable.testing import write_tiny_study
@@ -77,7 +78,7 @@ def test_a_study_runs_on_machines_of_its_kind(cluster, study_file, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "slots"),
     [
-        (["--gpus-per-trial", "0.5", "--cpus-per-trial", "0.25", "--resources-per-trial", "large_gpu=0.25"], 4),
+        (["--gpus-per-trial", "0.25", "--cpus-per-trial", "0.25", "--resources-per-trial", "large_gpu=0.25"], 4),
         (["--gpus-per-trial", "1", "--resources-per-trial", "large_gpu=1"], 1),
         (["--gpus-per-trial", "1", "--resources-per-trial", "large_gpu=0.001"], 1),
         (["--gpus-per-trial", "1", "--max-concurrent-trials", "50"], 50),
@@ -87,7 +88,8 @@ def test_a_study_runs_on_machines_of_its_kind(cluster, study_file, tmp_path):
 def test_as_many_trials_at_a_time_as_fit_or_are_asked_for(cluster, study_file, tmp_path, monkeypatch, flags, slots):
     monkeypatch.syspath_prepend(study_file.parent)
     config, _ = load_config(["--study", str(study_file), "--address", cluster[0], *flags])
-    with Workers(config, StudyFiles(tmp_path), StudyView.__new__(StudyView)) as workers:
+    view = StudyView(Console(), "kinds", metrics=config.metrics)
+    with Workers(config, StudyFiles(tmp_path), view) as workers:
         assert workers.slots == slots
 
 

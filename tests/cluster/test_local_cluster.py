@@ -1,5 +1,6 @@
 """The whole path for real: `ray up` over loopback ssh, a study as a job on two nodes, its files fetched, torn down."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -72,6 +73,16 @@ def test_who_has_the_token_may_join_and_who_has_not_is_refused(cluster, tmp_path
     none = client(cluster, JOIN, RAY_AUTH_MODE="disabled")
     assert none.returncode != 0
     assert "Unauthenticated" in none.stderr, none.stderr
+
+
+def test_a_node_without_the_token_is_refused(cluster):
+    """Tried on the cluster's own machine, with which everything ends that it might leave behind."""
+    start = f"ray start --address={cluster.head}:{cluster.ports.ray} --node-ip-address=127.0.0.4 --num-cpus=1"
+    printed = cluster.exec(f"RAY_AUTH_TOKEN={'0' * 64} {start}; echo status $?")
+    [status] = re.findall(r"^status (\d+)", printed, re.MULTILINE)
+    assert status != "0", printed
+    assert "InvalidAuthToken" in printed
+    assert cluster.processes.count("raylet") == 2
 
 
 def test_jobs_are_refused_without_the_token(cluster):
