@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import errno
 import os
-import pickle
 import re
 from collections import Counter
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from ray.exceptions import ActorUnavailableError, RayActorError
 from ray.tune.experiment import Trial
 
 from trainable.failure import is_outcome
 from tuning.callback import error_text
 
-#: Says Ray of an actor whose machine is gone and was not announced to go.
-_NODE_DIED: Final = "its node has died"
+#: What Ray says of an actor, and of nothing else, whose machine is gone or does not answer.
+_GONE: Final = re.compile(
+    r"(\d+ \(occurred at [^)\n]*\)\n)?The actor (\w+ is unavailable: |.*because its node has died\b)", re.DOTALL
+)
 _DISK: Final = re.compile(rf"OSError: \[Errno ({errno.ENOSPC}|{errno.EDQUOT}|{errno.EROFS})\]")
 
 
@@ -49,7 +48,7 @@ class Retries:
         text = error_text(trial)
         if is_outcome(text):
             return False
-        if machine_is_gone(_error(trial)):
+        if machine_is_gone(text):
             return True
         self._failures[trial.trial_id] += 1
         if self._failures[trial.trial_id] <= self._max_failures:
@@ -59,19 +58,14 @@ class Retries:
         return False
 
 
-def machine_is_gone(error: Any) -> bool:
+def machine_is_gone(text: str) -> bool:
     """Whether an actor failed because its machine was preempted, died, or cannot be reached.
 
     A process that dies on a machine that lives is reported by that machine at once; else Ray finds an actor unavailable
     first, and its node dead later.
+
+    Args:
+        text: of the error as Ray keeps it with the trial, perhaps under a line with its count. Only the text is looked
+            at: the error itself is kept as a pickle, and reading one runs what is in it.
     """
-    if not isinstance(error, RayActorError):
-        return False
-    return isinstance(error, ActorUnavailableError) or error.preempted or _NODE_DIED in str(error)
-
-
-def _error(trial: Trial) -> object:
-    """The last failure as Ray caught it; None where it was none of an actor."""
-    if trial.pickled_error_file is None:
-        return None
-    return pickle.loads(Path(trial.pickled_error_file).read_bytes())
+    return bool(_GONE.match(text))

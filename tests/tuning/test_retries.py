@@ -10,7 +10,8 @@ import pytest
 import ray
 from optuna.trial import TrialState
 from ray import tune
-from ray.exceptions import ActorUnavailableError, RayActorError
+from ray.core.generated.common_pb2 import ActorDiedErrorContext, NodeDeathInfo
+from ray.exceptions import ActorDiedError, ActorUnavailableError
 from searches import DEFAULTS, make_search
 
 from trainable.depot import Depot
@@ -173,16 +174,25 @@ def test_crashes_are_survived_up_to_the_bound_and_outcomes_are_final(study: Stud
     }
 
 
+def died(message: str, preempted: bool = False) -> ActorDiedError:
+    """As Ray makes the error of an actor that its system tells to be dead."""
+    context = ActorDiedErrorContext(error_message=message, class_name="Trial", actor_id=bytes(16))
+    if preempted:
+        context.node_death_info.reason = NodeDeathInfo.AUTOSCALER_DRAIN_PREEMPTED
+    return ActorDiedError(context)
+
+
 @pytest.mark.parametrize(
     ("error", "gone"),
     [
-        (RayActorError(error_msg="The actor died unexpectedly", preempted=True), True),
-        (RayActorError(error_msg="The actor died because its node has died. Node Id: 5f"), True),
+        (died("The actor died because its node has died. Node Id: 5f", preempted=True), True),
+        (died("The actor died because its node has died. Node Id: 5f"), True),
         (ActorUnavailableError("RpcError: Socket closed", None), True),
-        (RayActorError(error_msg="The actor is dead because its worker process has died."), False),
-        (RuntimeError("its node has died"), False),
-        (None, False),
+        (died("The actor is dead because its worker process has died."), False),
+        (RuntimeError("The actor: its node has died"), False),
+        (RuntimeError("5f is unavailable: its node has died"), False),
     ],
 )
-def test_a_lost_machine_is_told_from_a_crash(error: object, gone: bool) -> None:
-    assert machine_is_gone(error) is gone
+def test_a_lost_machine_is_told_from_a_crash(error: Exception, gone: bool) -> None:
+    assert machine_is_gone(str(error)) is gone
+    assert machine_is_gone(f"1 (occurred at 2026-01-31_12-00-00)\n{error}\n") is gone
