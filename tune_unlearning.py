@@ -50,8 +50,10 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
         console.print(render(config), markup=False, soft_wrap=True)
         return 0
 
+    from tuning.authentication import guard_local_ray
     from tuning.problems import redact
 
+    guard_local_ray(config.address)
     try:
         from tuning.study import run_study
         from tuning.summary import final_summary

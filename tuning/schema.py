@@ -19,6 +19,8 @@ from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, as_constraint, as_objective
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+#: The address that starts Ray on this machine.
+LOCAL = "local"
 #: Where the machine that drives a study keeps its files when the storage path is remote.
 REMOTE_RECORDS = "runs"
 _DURATION = re.compile(r"(?P<amount>\d+(?:\.\d+)?)\s*(?P<unit>[smhd]?)")
@@ -181,7 +183,7 @@ class StudyConfig(BaseModel):
     channels_last: bool = Field(False, description="lay weights and activations out as GPU convolutions like them")
     compile_network: bool = Field(False, description="compile the network with torch.compile")
     gradient_checkpointing: bool = Field(False, description="less memory in training: activations are computed twice")
-    address: str = Field("local", description="Ray cluster: local (start one here), auto or an address")
+    address: str = Field(LOCAL, description="Ray cluster: local (start one here), auto or an address")
     storage_path: str = Field("runs", description="where studies are kept: a directory or an s3:// URL")
     mlflow_tracking_uri: str | None = Field(None, description="MLflow store; none: mlflow.db in the storage path")
     optuna_storage: str | None = Field(None, description="Optuna storage URL; none: a journal in the study's directory")

@@ -19,7 +19,7 @@ from tuning.interruption import kept_sigterm
 from tuning.measuring import measure_model, measure_unmemorised, measure_untouched, prepare, timed_calibration
 from tuning.pace import Pace
 from tuning.quality import as_measured, block_sizes, quality_rule
-from tuning.schema import StudyConfig
+from tuning.schema import LOCAL, StudyConfig
 
 if TYPE_CHECKING:
     from metrics.metric import Measurement
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tuning.measuring import SearchReference
 
 #: The address that stands for a Ray of this machine alone.
-LOCAL = "local"
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
