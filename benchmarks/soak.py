@@ -67,8 +67,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         with (folder / "results.jsonl").open("a", encoding="utf-8") as results:
             results.write(json.dumps(asdict(run)) + "\n")
         console.print(f"{kind} {number}: {'; '.join(run.found) or 'nothing lost'}, {run.seconds:.0f} s", markup=False)
-    show(table(list(runs.values()), len(wanted)), console)
-    return 0 if all(run.is_clean for run in runs.values()) else 1
+    done = [runs[key] for key in wanted if key in runs]
+    show(table(done, len(wanted)), console)
+    return 0 if all(run.is_clean for run in done) else 1
 
 
 def run_once(kind: str, number: int, folder: Path) -> Run:

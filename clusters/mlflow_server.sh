@@ -6,7 +6,9 @@
 set -euo pipefail
 home="$HOME/mlflow"
 mkdir -p "$home"
-if [ -f "$home/server.pid" ] && kill -0 "$(cat "$home/server.pid")" 2>/dev/null; then
+# Not in $home, which outlives a container: after it the number is another process's.
+pid="${TMPDIR:-/tmp}/unlearning-mlflow.pid"
+if [ -f "$pid" ] && kill -0 "$(cat "$pid")" 2>/dev/null; then
     exit 0
 fi
 # By the environment: an argument would show the URL in the list of processes.
@@ -17,4 +19,4 @@ export MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false
 # A session of its own, since the shell that starts it ends with the ssh connection.
 setsid nohup mlflow server --host 127.0.0.1 --port "${MLFLOW_PORT:-5000}" --workers 1 \
     > "$home/server.log" 2>&1 < /dev/null &
-echo $! > "$home/server.pid"
+echo $! > "$pid"

@@ -8,12 +8,19 @@ under the same path, before anybody is told of it.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+
+#: Seconds to wait before each further try at a store; pyarrow has made three in quick succession by then.
+DELAYS: Final = (1.0, 4.0, 15.0, 60.0)
 
 
 class UnreachableError(OSError):
@@ -77,8 +84,8 @@ class Depot:
         from pyarrow.fs import LocalFileSystem, copy_files
 
         store, target = self._in_store(path)
-        with _reaching(self.location):
-            copy_files(str(path), target, source_filesystem=LocalFileSystem(), destination_filesystem=store)
+        local = LocalFileSystem()
+        self._patiently(lambda: copy_files(str(path), target, source_filesystem=local, destination_filesystem=store))
 
     def download(self, path: Path) -> None:
         """Copy a file or folder below ``root`` from the store, unless it is here; files are here whole or not at all.
@@ -93,11 +100,16 @@ class Depot:
         from pyarrow.fs import LocalFileSystem, copy_files
 
         store, source = self._in_store(path)
-        temporary = path.with_name(f".{path.name}.part")
+        local = LocalFileSystem()
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _reaching(self.location):
-            copy_files(source, str(temporary), source_filesystem=store, destination_filesystem=LocalFileSystem())
-        temporary.replace(path)
+        # Of its own: another thread or process may be at the same file.
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as folder:
+            temporary = Path(folder) / path.name
+            self._patiently(
+                lambda: copy_files(source, str(temporary), source_filesystem=store, destination_filesystem=local)
+            )
+            if not path.exists():
+                temporary.replace(path)
 
     def bring(self, folder: Path) -> None:
         """Have here what lies in a folder below ``root``; there may be no such folder."""
@@ -114,8 +126,7 @@ class Depot:
         from pyarrow.fs import FileSelector, FileType
 
         store, place = self._in_store(folder)
-        with _reaching(self.location):
-            found = store.get_file_info(FileSelector(place, allow_not_found=True))
+        found = self._patiently(lambda: store.get_file_info(FileSelector(place, allow_not_found=True)))
         return {str(entry.base_name): entry.type == FileType.Directory for entry in found}
 
     def remove(self, path: Path) -> None:
@@ -129,12 +140,30 @@ class Depot:
         from pyarrow.fs import FileType
 
         store, place = self._in_store(path)
-        with _reaching(self.location):
+
+        def delete() -> None:
             kind = store.get_file_info(place).type
             if kind == FileType.Directory:
                 store.delete_dir(place)
             elif kind == FileType.File:
                 store.delete_file(place)
+
+        self._patiently(delete)
+
+    def _patiently(self, call: Callable[[], T]) -> T:
+        """What a call to the store returns; where it does not answer, after some tries more.
+
+        Raises:
+            UnreachableError: it did not answer for as long as `DELAYS` are in all.
+        """
+        for delay in DELAYS:
+            try:
+                with _reaching(self.location):
+                    return call()
+            except UnreachableError:
+                time.sleep(delay)
+        with _reaching(self.location):
+            return call()
 
     def _in_store(self, path: Path) -> tuple[Any, str]:
         store, base = self.filesystem()

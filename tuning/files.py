@@ -118,6 +118,11 @@ class StudyFiles:
         return self.root / ".launch"
 
     @property
+    def taken_over(self) -> Path:
+        """Says that the records came from another machine, until what this machine lacks besides has followed."""
+        return self.root / ".taken_over"
+
+    @property
     def mlflow_database(self) -> Path:
         """One MLflow store for all studies of a storage path."""
         return self.root.parent / "mlflow.db"

@@ -39,7 +39,7 @@ class Beat:
     @classmethod
     def now(cls) -> Beat:
         """This process's."""
-        return cls(os.getpid(), socket.gethostname(), _processes(), datetime.now(UTC).isoformat(timespec="seconds"))
+        return cls(os.getpid(), socket.gethostname(), process_space(), datetime.now(UTC).isoformat(timespec="seconds"))
 
     def age(self, now: datetime) -> float:
         """Seconds since it was given; negative where the clocks of two machines differ."""
@@ -70,7 +70,7 @@ class Heartbeat:
         self._ended.set()
         self._thread.join()
         last = read_beat(self._path)
-        if last is not None and (last.pid, last.processes) == (os.getpid(), _processes()):
+        if last is not None and (last.pid, last.processes) == (os.getpid(), process_space()):
             with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
 
@@ -93,7 +93,7 @@ def running_beat(files: StudyFiles, now: datetime | None = None) -> Beat | None:
     beat = read_beat(files.running)
     if beat is None or beat.age(now or datetime.now(UTC)) > STALE_SECONDS:
         return None
-    return None if beat.processes == _processes() and not _is_alive(beat.pid) else beat
+    return None if beat.processes == process_space() and not _is_alive(beat.pid) else beat
 
 
 def read_beat(path: Path) -> Beat | None:
@@ -106,7 +106,7 @@ def read_beat(path: Path) -> Beat | None:
     return beat if isinstance(beat.pid, int) else None
 
 
-def _processes() -> str:
+def process_space() -> str:
     """Two containers may share a machine's name, and each have a process 17."""
     try:
         return f"{socket.gethostname()} {os.readlink('/proc/self/ns/pid')}"

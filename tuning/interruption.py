@@ -102,6 +102,9 @@ class UntilInterrupted(FIFOScheduler, Stopper):  # type: ignore[misc]
     def on_trial_complete(self, tune_controller: Any, trial: Trial, result: Report) -> None:
         self._inner.on_trial_complete(tune_controller, trial, result)
 
+    def on_trial_error(self, tune_controller: Any, trial: Trial) -> None:
+        self._inner.on_trial_error(tune_controller, trial)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """What the other one chooses. Ray asks at every turn, which is the moment to stop those that wait."""
         if not self._interruption.is_asked():

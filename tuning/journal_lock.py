@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
 import time
 import uuid
 from pathlib import Path
 from typing import Final
 
+from tuning.heartbeat import process_space
 from tuning.patience import PATIENCE_SECONDS, StoreAwayError
 
 logger = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ class HolderLock:
     def __init__(self, journal: str, seconds: float = PATIENCE_SECONDS) -> None:
         self._link = Path(f"{journal}.lock")
         self._seconds = seconds
-        self._own = f"{_HOLDER}:{socket.gethostname()}:{os.getpid()}"
+        self._own = f"{_HOLDER}:{process_space()}:{os.getpid()}"
 
     def acquire(self) -> bool:
         """Take the lock, as soon as it is free.
@@ -90,8 +90,8 @@ class HolderLock:
 
     def _is_dead(self, holder: str) -> bool:
         kind, _, process = holder.partition(":")
-        host, _, pid = process.rpartition(":")
-        if kind != _HOLDER or host != socket.gethostname():
+        space, _, pid = process.rpartition(":")
+        if kind != _HOLDER or space != process_space():
             return False
         try:
             os.kill(int(pid), 0)
@@ -117,5 +117,5 @@ class HolderLock:
 
 def _said(holder: str) -> str:
     kind, _, process = holder.partition(":")
-    host, _, pid = process.rpartition(":")
-    return f"process {pid} on {host}" if kind == _HOLDER else "a process that gives no name"
+    space, _, pid = process.rpartition(":")
+    return f"process {pid} on {space.partition(' ')[0]}" if kind == _HOLDER else "a process that gives no name"

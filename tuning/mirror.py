@@ -7,6 +7,7 @@ store. Each launch of a study has a number, so that a machine that resumes it se
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import tempfile
 import threading
@@ -65,24 +66,30 @@ class Mirror:
                 logger.warning("the records in %s are not the latest: resume the study here", self._depot.location)
 
     def copy(self) -> bool:
-        """Copy what has changed; whether the store has all of it."""
-        with tempfile.TemporaryDirectory() as folder:
-            staged = Depot(Path(folder) / self._files.name, self._depot.url)
-            marks = _snapshot(self._files, staged.root)
-            if not marks:
-                return False
-            try:
-                for path in sorted(marks, key=lambda path: path == self._files.launch):
-                    if self._copied.get(path) != marks[path]:
-                        staged.upload(staged.root / path.relative_to(self._files.root))
-                        self._copied[path] = marks[path]
-            except OSError as error:
-                if not self._warned:
-                    logger.warning("the records cannot be copied, which is tried again until they can: %s", error)
-                self._warned = True
-                return False
+        """Copy what has changed, and drop what is gone; whether the store has all of it."""
+        if _marks(self._files) == self._copied:
+            return True
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                self._copy_by(Depot(Path(folder) / self._files.name, self._depot.url))
+        except OSError as error:
+            if not self._warned:
+                logger.warning("the records cannot be copied, which is tried again until they can: %s", error)
+            self._warned = True
+            return False
         self._warned = False
         return True
+
+    def _copy_by(self, staged: Depot) -> None:
+        """By way of a copy on this machine; the launch number comes last, since it says that the others are there."""
+        marks = _snapshot(self._files, staged.root)
+        for path in sorted(marks, key=lambda path: path == self._files.launch):
+            if self._copied.get(path) != marks[path]:
+                staged.upload(staged.root / path.relative_to(self._files.root))
+                self._copied[path] = marks[path]
+        for path in set(self._copied) - set(marks):
+            staged.remove(staged.root / path.relative_to(self._files.root))
+            del self._copied[path]
 
     def _work(self) -> None:
         while not self._closing.wait(PERIOD):
@@ -90,7 +97,11 @@ class Mirror:
 
 
 def _snapshot(files: StudyFiles, target: Path) -> Marks:
-    """Copy the records as they are at one moment: again, until none has changed meanwhile."""
+    """Copy the records as they are at one moment: again, until none has changed meanwhile.
+
+    Raises:
+        OSError: there is no such moment, or no room for a copy.
+    """
     for _ in range(TRIES):
         marks = _marks(files)
         shutil.rmtree(target, ignore_errors=True)
@@ -101,12 +112,13 @@ def _snapshot(files: StudyFiles, target: Path) -> Marks:
                 shutil.copyfile(path, copy)
             if _marks(files) == marks:
                 return marks
-    return {}
+    raise OSError("they change faster than they can be read")
 
 
 def _marks(files: StudyFiles) -> Marks:
     """Files of the directory itself, and pictures that no worker has handed over, with what tells a change."""
     paths = [path for path in files.root.iterdir() if path.is_file() and not path.name.endswith(".tmp")]
+    paths = [path for path in paths if path != files.taken_over]  # of this machine alone
     paths += [path for path in files.images.glob("*.png") if not path.name[0].isdigit()]
     found: Marks = {}
     for path in paths:
@@ -140,9 +152,21 @@ def bring_back(storage_path: str, root: Path) -> None:
                 source.download(latest.root / name)
         if not latest.study.is_file() or _launch(files) >= _launch(latest):
             return
-        files.root.mkdir(parents=True, exist_ok=True)
-        for path in latest.root.iterdir():
-            shutil.copyfile(path, files.root / path.name)
+        _take_over(latest, files)
+
+
+def _take_over(latest: StudyFiles, files: StudyFiles) -> None:
+    """Replace the records by others, whole files at a time, the launch number last: what is cut off is done again."""
+    names = {path.name for path in latest.root.iterdir()}
+    files.root.mkdir(parents=True, exist_ok=True)
+    for path in files.root.iterdir():
+        if path.is_file() and path not in (files.taken_over, files.launch) and path.name not in names:
+            path.unlink()
+    files.taken_over.touch()
+    for name in sorted(names, key=lambda name: name == files.launch.name):
+        temporary = files.root / f".{name}.{os.getpid()}.tmp"
+        shutil.copyfile(latest.root / name, temporary)
+        temporary.replace(files.root / name)
 
 
 def _launch(files: StudyFiles) -> int:

@@ -65,7 +65,12 @@ def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker
 
 def checkpoints_of(records: Records, depot: Depot) -> Callable[[str], Checkpoint | None]:
     """What tells of a trial the resume state that it goes on from."""
-    return lambda name: latest_checkpoint(depot, records.files, name, len(records.steps(name)))
+
+    def checkpoint_of(name: str) -> Checkpoint | None:
+        num_reports = len(records.steps(name))  # without one there is no state, and nothing to ask a store for
+        return latest_checkpoint(depot, records.files, name, num_reports) if num_reports else None
+
+    return checkpoint_of
 
 
 def open_in_records(records: Records) -> list[str]:

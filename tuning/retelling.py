@@ -8,6 +8,7 @@ import pandas as pd
 
 from analysis.table import rows
 from trainable.depot import Depot
+from tuning.files import StudyFiles
 from tuning.records import Records, TrialState
 from tuning.schema import StudyConfig
 from tuning.tracking import Tracker
@@ -15,9 +16,9 @@ from tuning.tracking import Tracker
 _PICTURE = re.compile(r"(?P<trial>\d+)-(?P<step>\d+)-(?P<kind>\w+)\.png")
 
 
-def is_needed(config: StudyConfig) -> bool:
-    """Whether the MLflow store is one of this machine, while the records may come from another."""
-    return config.depot.url is not None and config.mlflow_tracking_uri is None
+def is_needed(config: StudyConfig, files: StudyFiles) -> bool:
+    """Whether the MLflow store is one of this machine, while the records came from another."""
+    return files.taken_over.exists() and config.mlflow_tracking_uri is None
 
 
 def retell(records: Records, tracker: Tracker, depot: Depot) -> None:
@@ -35,3 +36,4 @@ def retell(records: Records, tracker: Tracker, depot: Depot) -> None:
     for trial in trials:
         if trial["state"] != TrialState.RUNNING:
             tracker.end_trial(str(trial["trial_id"]), TrialState(trial["state"]), str(trial["reason"]))
+    records.files.taken_over.unlink(missing_ok=True)

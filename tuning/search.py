@@ -9,6 +9,7 @@ from typing import Any, Final
 from ray.tune.schedulers import FIFOScheduler
 
 from search_spaces import published_settings, space_of
+from trainable.depot import UnreachableError
 from tuning import retelling
 from tuning.callback import Stateful, StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
@@ -44,7 +45,7 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     """
     config, records = session.config, session.records
     searcher = _searcher(session)
-    if resume and retelling.is_needed(config):
+    if resume and retelling.is_needed(config, session.files):
         retelling.retell(records, session.tracker, config.depot)
     if resume:
         reconcile(searcher, records, session.tracker)
@@ -80,7 +81,9 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     except Exception as error:  # Ray puts one of its own, with the text of a traceback, around what went wrong
         if (away := away_behind(error)) is not None:
             raise away from None
-        if (refused := os_error_behind(error)) is not None:
+        if isinstance(refused := os_error_behind(error), UnreachableError):
+            raise StudyFailedError(f"{refused}; see to it first") from error
+        if refused is not None:
             raise StudyFailedError(f"nothing more can be written: {refused}; make room on that disk") from error
         raise
     # Ray takes an interrupt and returns as if done.

@@ -110,7 +110,7 @@ class Tracker:
 
     def end_trial(self, trial_id: str, state: TrialState, reason: str = "", detail: str = "") -> None:
         """A trial ended; ``reason`` and ``detail`` become tags."""
-        tags = {"state": str(state), "reason": reason, "detail": detail}
+        tags = {"state": str(state), "reason": reason, **({"detail": detail} if detail else {})}
         self._write(Write(trial_id, tags=tags, status=STATUS[state]))
 
     def log_hypervolume(self, trial_count: int, value: float) -> None:

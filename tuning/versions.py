@@ -7,10 +7,10 @@ import platform
 import tomllib
 from collections.abc import Iterator, Mapping
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Final
 
-PROJECT_ROOT: Final = Path(__file__).resolve().parent.parent
+from tuning.paths import PROJECT_ROOT
+
 LIBRARIES: Final = ("torch", "diffusers", "transformers", "ray", "optuna", "mlflow", "moocore", "numpy", "pandas")
 PACKAGES: Final = ("diffusion", "metrics", "trainable", "search_spaces", "tuning", "analysis")
 

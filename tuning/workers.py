@@ -6,7 +6,6 @@ import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from tuning.files import StudyFiles
 from tuning.interruption import kept_sigterm
 from tuning.measuring import measure_model, measure_unmemorised, measure_untouched, prepare, timed_calibration
 from tuning.pace import Pace
+from tuning.paths import PROJECT_ROOT
 from tuning.quality import as_measured, block_sizes, quality_rule
 from tuning.schema import LOCAL, StudyConfig
 
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from trainable.plan import TrialPlan
     from tuning.logged import Progress
     from tuning.measuring import SearchReference
-
-#: The address that stands for a Ray of this machine alone.
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 class Workers:

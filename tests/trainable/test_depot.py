@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainable.depot import Depot, UnreachableError
+from trainable.depot import DELAYS, Depot, UnreachableError
 
 
 @pytest.fixture
@@ -64,6 +64,27 @@ def test_what_nobody_has_is_not_found(nodes: tuple[Depot, Depot], tmp_path: Path
     for depot in (nodes[0], Depot(tmp_path / "shared")):
         with pytest.raises(FileNotFoundError), depot.at_hand(depot.root / "candidates" / "00009-25.safetensors"):
             pass
+
+
+def test_a_store_that_does_not_answer_is_asked_again(
+    nodes: tuple[Depot, Depot], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, waited = nodes[0], []
+    monkeypatch.setattr("trainable.depot.time.sleep", waited.append)
+    answers: list[object] = [OSError("away"), OSError("away"), "here"]
+
+    def call() -> object:
+        answer = answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    assert one._patiently(call) == "here"
+    assert waited == list(DELAYS[:2])
+    answers[:] = [OSError("away")] * (len(DELAYS) + 1)
+    with pytest.raises(UnreachableError, match="cannot be reached: away"):
+        one._patiently(call)
+    assert not answers
 
 
 def test_a_shared_directory_is_all_there_is_to_it(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
+from tuning.deadline import Deadline, UntilDeadline
 from tuning.interruption import SIGNALS, Interruption, UntilInterrupted, kept_sigterm
 
 
@@ -116,3 +117,18 @@ def test_ray_can_pickle_it() -> None:
     with interruption:
         again = pickle.loads(pickle.dumps(scheduler))
     assert not again.stop_all()
+
+
+def test_the_last_report_of_a_trial_whose_worker_died_reaches_the_scheduler_inside() -> None:
+    """As the search puts them together: a rung must know of it as of any other."""
+    heard: list[Any] = []
+
+    class Rungs(FIFOScheduler):  # type: ignore[misc]
+        def on_trial_complete(self, tune_controller: Any, trial: Any, result: Any) -> None:
+            heard.append(result)
+
+    scheduler = UntilInterrupted(Interruption(), UntilDeadline(Deadline(None), Rungs()), [].append)
+    last = {"step": 30, "done": True, "time_total_s": 1.0}
+    scheduler.on_trial_error(None, SimpleNamespace(trial_id="00000", last_result=last))
+    scheduler.on_trial_error(None, SimpleNamespace(trial_id="00001", last_result={"step": 10}))
+    assert heard == [last]

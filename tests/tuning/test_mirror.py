@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from pathlib import Path
 
@@ -65,6 +66,46 @@ def test_another_machine_takes_the_records_over(store: str, tmp_path: Path) -> N
     assert first.reports.read_text() == "step\n1\n2\n", "the second machine was the last to run the study"
 
 
+def test_what_is_gone_here_is_gone_there_and_on_the_next_machine(store: str, tmp_path: Path) -> None:
+    """A queue of another machine that was worked off long ago would be worked off once more."""
+    first = new_study(tmp_path / "one" / "study", "1")
+    begin_launch(first)
+    first.mlflow_spool.write_text("{}\n")
+    mirror = mirrored(first, store)
+    second = StudyFiles(tmp_path / "two" / "study")
+    bring_back(store, second.root)
+    assert second.mlflow_spool.exists()
+    assert second.taken_over.exists()
+    first.mlflow_spool.unlink()
+    begin_launch(first)
+    assert mirror.copy()
+    bring_back(store, second.root)
+    assert not second.mlflow_spool.exists()
+
+
+def test_taking_over_that_was_cut_off_is_done_again(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = new_study(tmp_path / "one" / "study", "1")
+    begin_launch(first)
+    mirrored(first, store)
+    second = StudyFiles(tmp_path / "two" / "study")
+    replace = Path.replace
+
+    def fails_late(self: Path, target: Path) -> Path:
+        if target == second.launch:
+            raise KeyboardInterrupt
+        return replace(self, target)
+
+    with monkeypatch.context() as cut:
+        cut.setattr(Path, "replace", fails_late)
+        with pytest.raises(KeyboardInterrupt):
+            bring_back(store, second.root)
+    second.reports.write_text("half")
+    bring_back(store, second.root)
+    assert second.reports.read_text() == first.reports.read_text()
+
+
 def test_the_machine_of_the_latest_launch_keeps_what_was_not_copied(store: str, tmp_path: Path) -> None:
     files = new_study(tmp_path / "study", "1")
     begin_launch(files)
@@ -110,6 +151,24 @@ def test_copies_are_of_one_moment(store: str, tmp_path: Path) -> None:
         if there.study.exists():
             reports, journal = there.reports.read_text().split()[1:], there.journal.read_text().split()
             assert len(reports) - 1 <= len(journal) <= len(reports)
+
+
+def test_records_that_never_stand_still_are_said_and_no_thread_ends_by_them(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    files = new_study(tmp_path / "here" / "study", "1")
+    mirror, copyfile = Mirror(files, Depot(files.root, store)), shutil.copyfile
+
+    def as_it_changes(source: Path, target: Path) -> None:
+        copyfile(source, target)
+        with files.reports.open("a") as reports:
+            reports.write("more\n")
+
+    with monkeypatch.context() as busy:
+        busy.setattr(shutil, "copyfile", as_it_changes)
+        assert not mirror.copy()
+    assert "faster than they can be read" in caplog.text
+    assert mirror.copy()
 
 
 def test_a_store_that_is_away_costs_a_warning_and_is_tried_again(
