@@ -219,7 +219,17 @@ def test_what_mlflow_costs_is_measured_whatever_the_server_does(monkeypatch):
     assert float(share.removesuffix("%")) == pytest.approx((float(during) + float(end)) / 6.6, abs=0.01)
 
 
+@pytest.fixture
+def own_environment():
+    """Variables that starting Ray sets are for this test alone."""
+    before = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(before)
+
+
 @pytest.mark.study
+@pytest.mark.usefixtures("own_environment")
 def test_trials_that_train_nothing_come_through_whole():
     """Four at a time, two turns: every report is taken, and those of the second turn are counted."""
     [result] = throughput.run(concurrent=(4,), period=0.2, turns=2)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from trainable.failure import TrialFailure
 
 _STATE = "state.pt"
 _CHECKSUM = "state.sha256"
+_MARK = "reports-"
 
 
 def save_state(directory: Path, state: dict[str, Any]) -> None:
@@ -65,6 +66,17 @@ def load_state(directory: Path, device: torch.device) -> dict[str, Any]:
     check_state(directory)
     state: dict[str, Any] = torch.load(directory / _STATE, map_location=device, weights_only=True)
     return state
+
+
+def mark_reports(directory: Path, num_reports: int) -> None:
+    """Say of a resume state after how many reports it is, so that a listing tells it."""
+    (directory / f"{_MARK}{num_reports}").touch()
+
+
+def marked_reports(names: Iterable[str]) -> int | None:
+    """After how many reports a resume state is, by the names in its directory; None where they do not say."""
+    marks = [name.removeprefix(_MARK) for name in names if name.startswith(_MARK)]
+    return int(marks[0]) if marks and marks[0].isdigit() else None
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from ray.train._internal.checkpoint_manager import _TrainingResult
 from ray.tune import Trainable
 
-from trainable.checkpoint import sync
+from trainable.checkpoint import mark_reports, sync
 from trainable.failure import ENDING, TrialFailure
 from trainable.plan import TrialPlan
 from trainable.trial import TrialRunner
@@ -59,6 +59,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
 
     def save_checkpoint(self, checkpoint_dir: str) -> None:
         self._runner.save(Path(checkpoint_dir))
+        mark_reports(Path(checkpoint_dir), self._runner.rung)
 
     def load_checkpoint(self, checkpoint_dir: str) -> None:
         """Go on from there or, where that is damaged, from the newest sound checkpoint before it, or from the start.

@@ -12,6 +12,7 @@ from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
+from trainable.checkpoint import marked_reports
 from trainable.depot import Depot
 from trainable.plan import TrialPlan
 from trainable.unlearning import UnlearningTrainable
@@ -82,18 +83,20 @@ def _directory_of(trial: Any) -> str:
 def latest_checkpoint(depot: Depot, files: StudyFiles, trial_id: str, num_reports: int) -> Checkpoint | None:
     """The newest resume state of a trial that is not ahead of its reports, None where it has none.
 
-    One is made after each report, and numbered from 0. It is ahead where the machine was lost that had the report. Ray
-    forgets the states of a trial that is handed out again. One more is kept than Ray does: the newest may be what the
+    It is ahead where the machine was lost that had the report. Ray forgets the states of a trial that is handed out
+    again: what it would have dropped by now is dropped. One more is kept than Ray does: the newest may be what the
     trial's process was writing when it died.
     """
-    names = [name for name in depot.entries(files.ray / trial_id) if name.startswith("checkpoint_")]
-    known = [name for name in sorted(names) if int(name.rpartition("_")[2]) < num_reports]
-    for outdated in known[: -NUM_RESUME_STATES - 1]:
-        depot.remove(files.ray / trial_id / outdated)
-    if not known:
+    folder = files.ray / trial_id
+    names = sorted(name for name in depot.entries(folder) if name.startswith("checkpoint_"))
+    while names and (marked_reports(depot.entries(folder / names[-1])) or 0) > num_reports:
+        names.pop()
+    for outdated in names[: -NUM_RESUME_STATES - 1]:
+        depot.remove(folder / outdated)
+    if not names:
         return None
     store = _storage(depot)
-    path = f"{store['storage_path']}/{files.ray.name}/{trial_id}/{known[-1]}"
+    path = f"{store['storage_path']}/{files.ray.name}/{trial_id}/{names[-1]}"
     return Checkpoint(path, store.get("storage_filesystem"))
 
 
