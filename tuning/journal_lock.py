@@ -38,7 +38,7 @@ class HolderLock:
     def __init__(self, journal: str, seconds: float = PATIENCE_SECONDS) -> None:
         self._link = Path(f"{journal}.lock")
         self._seconds = seconds
-        self._own = f"{_HOLDER}:{process_space()}:{os.getpid()}"
+        self._own = holder_name(os.getpid())
 
     def acquire(self) -> bool:
         """Take the lock, as soon as it is free.
@@ -113,6 +113,11 @@ class HolderLock:
             return
         aside.unlink()
         logger.warning("%s was left behind by %s, which is gone", self._link, _said(holder))
+
+
+def holder_name(pid: int) -> str:
+    """What a lock says of the process of this machine that holds it."""
+    return f"{_HOLDER}:{process_space()}:{pid}"
 
 
 def _said(holder: str) -> str:

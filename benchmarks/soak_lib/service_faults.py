@@ -19,6 +19,7 @@ import psutil
 from benchmarks.postgresql import Server
 from benchmarks.soak_lib.mlflow_server import MlflowServer
 from benchmarks.soak_lib.running import RunningStudy, StuckError
+from tuning.journal_lock import holder_name
 
 #: How long a service is away, in seconds; long enough for several tries of whoever misses it.
 AWAY_SECONDS = 6.0
@@ -98,11 +99,10 @@ def lock_sqlite(database: Path, seconds: float = AWAY_SECONDS) -> None:
 
 def leave_journal_lock(study: RunningStudy) -> None:
     """Kill the driver and leave the lock that it held if it was writing its journal at that moment."""
-    host, pid = os.uname().nodename, study.process.pid
     kill_driver(study)
     link = Path(f"{study.files.journal}.lock")
     link.unlink(missing_ok=True)
-    link.symlink_to(f"study-process:{host}:{pid}")
+    link.symlink_to(holder_name(study.process.pid))
 
 
 def step_clock_back(file: Path, seconds: float = CLOCK_STEP_SECONDS) -> None:
