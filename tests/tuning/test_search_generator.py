@@ -112,7 +112,10 @@ def test_ray_trials_bear_the_optuna_number(cluster: Any, tmp_path: Path) -> None
 
 @pytest.mark.slow
 @pytest.mark.parametrize("restored", [True, False], ids=["restored by Ray", "in a new Ray run"])
-def test_an_interrupted_study_goes_on(cluster: Any, tmp_path: Path, restored: bool) -> None:
+def test_an_interrupted_study_goes_on(
+    cluster: Any, tmp_path: Path, restored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", raising=False)  # of a study in this process before
     first = make_search(tmp_path, num_trials=NUM_TRIALS)
     generator = StudySearchGenerator(first, max_concurrent=1)
     with pytest.raises(Interrupted):
