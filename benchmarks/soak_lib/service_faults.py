@@ -11,14 +11,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
 
 from benchmarks.postgresql import Server
 from benchmarks.soak_lib.mlflow_server import MlflowServer
-from benchmarks.soak_lib.running import RunningStudy, StuckError
+from benchmarks.soak_lib.running import PERIOD, RunningStudy, StuckError
 from tuning.journal_lock import holder_name
 
 #: How long a service is away, in seconds; long enough for several tries of whoever misses it.
@@ -26,6 +26,8 @@ AWAY_SECONDS = 6.0
 #: What environment a study needs for `step_clock_back`, but for the file.
 CLOCK_FOLDER = Path(__file__).parent / "stepping_clock"
 CLOCK_STEP_SECONDS = 3600.0
+#: How often processes are looked for and killed; each is gone within a moment.
+KILL_ROUNDS = 200
 
 
 def interrupt(study: RunningStudy, number: int = signal.SIGINT) -> None:
@@ -53,13 +55,23 @@ def kill_driver(study: RunningStudy) -> None:
 
 
 def kill_cluster(study: RunningStudy) -> None:
-    """SIGKILL to the driver and to every process of its session: raylet, GCS, workers."""
-    for process in study.processes():
-        try:
-            process.kill()
-        except psutil.NoSuchProcess:
-            continue
-    study.process.wait()
+    """SIGKILL to the driver and to every process of its session: raylet, GCS, workers.
+
+    Over and over until none is left, since a process may be started while others are killed.
+
+    Raises:
+        StuckError: one is left.
+    """
+    for _ in range(KILL_ROUNDS):
+        left = study.processes()
+        for process in left:
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
+        study.process.wait()
+        if not left:
+            return
+        time.sleep(PERIOD)
+    raise StuckError(f"processes must end by SIGKILL, but {study.processes()} did not")
 
 
 def mlflow_down_and_back(server: MlflowServer, seconds: float = AWAY_SECONDS) -> None:
