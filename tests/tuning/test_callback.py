@@ -3,6 +3,7 @@
 import pickle
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import ray
+from made_records import records_of
 from ray import tune
 
 from analysis.front import pareto_front
 from trainable.failure import REASONS, TrialFailure, failure_reason
 from tuning.callback import StudyCallback, report_of
-from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective
 from tuning.live_front import live_front, trial_ranks
 from tuning.outcome import TIME_BUDGET, Goals, Outcome
@@ -94,14 +95,7 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-def make_records(root: Path) -> Records:
-    return Records(
-        StudyFiles(root),
-        parameters=["lambd"],
-        metrics=["sscd", "nll", "fid"],
-        constraints=GOALS.constraints,
-        baseline=GOALS.baseline,
-    )
+make_records = partial(records_of, goals=GOALS)
 
 
 def make_tuner(root: Path, callback: StudyCallback, methods: list[str], seconds: float | None = None) -> tune.Tuner:

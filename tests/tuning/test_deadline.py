@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from made_records import records_of
 from optuna.trial import TrialState
 from ray import tune
 from searches import BASELINE, DEFAULTS, make_search
@@ -17,10 +19,9 @@ from searches import BASELINE, DEFAULTS, make_search
 from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
-from tuning.files import StudyFiles
 from tuning.outcome import INTERRUPTED, TIME_BUDGET, Goals
 from tuning.reconciliation import checkpoints_of, reconcile, settle
-from tuning.records import Records, read_table
+from tuning.records import read_table
 from tuning.scheduler import ParetoHalving
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
@@ -109,14 +110,7 @@ class At(tune.Callback):  # type: ignore[misc]
             self.action()
 
 
-def make_records(root: Path) -> Records:
-    return Records(
-        StudyFiles(root),
-        parameters=["lambd"],
-        metrics=["sscd", "nll", "fid"],
-        constraints=GOALS.constraints,
-        baseline=GOALS.baseline,
-    )
+make_records = partial(records_of, goals=GOALS)
 
 
 class Run:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 import ray
+from made_records import records_of
 from optuna.trial import TrialState
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
@@ -15,7 +17,6 @@ from searches import BASELINE, DEFAULTS, make_search
 
 from trainable.depot import Depot
 from tuning.callback import Stateful, StudyCallback
-from tuning.files import StudyFiles
 from tuning.outcome import Goals
 from tuning.reconciliation import checkpoints_of, reconcile
 from tuning.records import Records, read_table
@@ -99,9 +100,7 @@ class Screen:
         self.messages.append(text)
 
 
-def make_records(root: Path) -> Records:
-    settings: dict[str, Any] = {"constraints": GOALS.constraints, "baseline": GOALS.baseline}
-    return Records(StudyFiles(root), parameters=["lambd"], metrics=["sscd", "nll", "fid"], **settings)
+make_records = partial(records_of, goals=GOALS)
 
 
 Scheduler = Callable[[ConstrainedOptunaSearch, Records], FIFOScheduler]
