@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from ray import tune
 
 STEPS: Final = (10, 20, 40, 80)
+_POLL_SECONDS: Final = 0.5
 
 
 class Idle(tune.Trainable):  # type: ignore[misc]
     """Waits, reports what it draws at random, and says when that was."""
 
-    def setup(self, config: dict[str, Any], period: float) -> None:
+    def setup(self, config: dict[str, Any], period: float, gate: Path, places: int) -> None:
+        """Begins when all have come, so that no process starts while others are measured.
+
+        Args:
+            config: of the first trial.
+            period: seconds between two reports.
+            gate: a folder in which each process leaves its name.
+            places: how many have to come.
+        """
+        (gate / str(os.getpid())).touch()
+        while len(os.listdir(gate)) < places:
+            time.sleep(_POLL_SECONDS)
         self._period = period
         self.reset_config(config)
 
