@@ -25,8 +25,6 @@ ABOVE = {
 MATHEMATICS = ("diffusion/", "metrics/", "trainable/methods/", "trainable/finetune.py")
 # What touches models.
 WITH_TORCH = {
-    "analysis/export.py",
-    "analysis/certificate.py",
     "analysis/candidate_model.py",
     "analysis/certificates/certifying.py",
     "analysis/certificates/measuring.py",

@@ -38,36 +38,36 @@ def unseen_patterns(count: int = NUM_UNSEEN) -> np.ndarray:
     return (255 * squares.repeat_interleave(2, 1).repeat_interleave(2, 2)).byte().numpy()
 
 
-def write_real_study(
-    folder: Path, trials: Sequence[Mapping[str, Any]] = (SISS, NAIVE), flags: Sequence[str] = (), **changes: object
-) -> Path:
-    """Write a study that has run into ``folder / "runs" / "tiny"``; its front is the last report of the first trial.
-
-    Args:
-        folder: an existing directory.
-        trials: method, hyper-parameters, seed and repeat of each.
-        flags: of the launch command, over the study file.
-        changes: fields of the study file.
-    """
+def write_inputs(folder: Path) -> Path:
+    """Models, images and a study file in an existing directory; returns the file."""
     np.savez(folder / "unseen.npz", images=unseen_patterns())
-    given: dict[str, object] = {
+    changes = {
         "unseen": str(folder / "unseen.npz"),
         "rungs": [2, 24],
         "learning_rate": 1e-3,
         "constraints": ["fid <= 50x"],
-        "num_trials": len(trials),
+        "num_trials": 2,
         "methods": ["siss", "naive_deletion"],
         "storage_path": str(folder / "runs"),
-        **changes,
     }
-    config, _ = load_config(["--study", str(write_tiny_study(folder, **given)), *flags])
+    return write_tiny_study(folder, **changes)
+
+
+def run_real_study(file: Path, *flags: str, trials: Sequence[Mapping[str, Any]] = (SISS, NAIVE)) -> Path:
+    """Run the study of a file as a launch would, but for its search; its front is the first trial's last report.
+
+    Args:
+        file: a study file.
+        flags: of the launch command.
+        trials: method, hyper-parameters, seed and repeat of each.
+    """
+    config, _ = load_config(["--study", str(file), *flags])
     files = StudyFiles(config.root)
     files.root.mkdir(parents=True)
     files.study.write_text(to_yaml(config), encoding="utf-8")
     plan, labels = _plan(config, files)
     _baseline(config, plan, labels).save(files.baseline)
-    reports = _run(config, plan, files, trials)
-    _front(config, plan, files, reports)
+    _front(config, plan, files, _run(config, plan, files, trials))
     return files.root
 
 
