@@ -6,12 +6,11 @@ Front members are pipelines already and are copied; any other candidate is made 
 from __future__ import annotations
 
 import argparse
-import importlib
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,13 +21,12 @@ from rich.markup import escape
 from analysis.inputs import with_inputs_here
 from analysis.load import Study, StudyError, load_study
 from analysis.member import Member, find_member
+from analysis.model_card import FILE_NAME, model_card
 from tuning.paths import expanded
 from tuning.schema import StudyConfig, local_directory
 
 if TYPE_CHECKING:
     from analysis.candidate_model import CandidateFiles
-
-CARD = "README.md"
 
 
 def export(study: Study, member: Member, target: Path, inputs: Path | None = None) -> Path:
@@ -40,7 +38,7 @@ def export(study: Study, member: Member, target: Path, inputs: Path | None = Non
         study: as `load_study` reads it.
         member: which of its models.
         target: a directory that is not there yet, or empty.
-        inputs: where to look for the study's model and forget images, where they are not where the study had them.
+        inputs: where to look for the model that the study began with, where it is not where the study had it.
 
     Raises:
         StudyError: `target` has something in it; or the weights, or what is needed to make a pipeline, are not there.
@@ -56,9 +54,7 @@ def export(study: Study, member: Member, target: Path, inputs: Path | None = Non
                   for path in files.pipelines]  # fmt: skip
         if not _copied(files, places):
             _made(study, files, places, inputs)
-        card = _card()
-        if card is not None:
-            (folder / CARD).write_text(card(study, member.trial_id, member.step), encoding="utf-8")
+        (folder / FILE_NAME).write_text(model_card(study, member.trial_id, member.step), encoding="utf-8")
     return target
 
 
@@ -76,7 +72,7 @@ def _made(study: Study, files: CandidateFiles, places: Sequence[Path], inputs: P
     """Pipelines around the weights behind a report, as the study writes those of its front."""
     from analysis.candidate_model import open_source, put_weights
 
-    config = with_inputs_here(study.config, ("model", "retrained_model"), inputs)
+    config = with_inputs_here(study.config, ("model",), inputs)
     source = open_source(config)
     try:
         workload = source.open()
@@ -99,16 +95,6 @@ def _becoming(target: Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
         os.replace(folder, target)  # which an empty directory does not keep from it
-
-
-def _card() -> Callable[[Study, str, int], str] | None:
-    """What writes the card of a model."""
-    try:
-        module = importlib.import_module("analysis.model_card")
-    except ModuleNotFoundError:
-        return None
-    card: Callable[[Study, str, int], str] = module.model_card
-    return card
 
 
 def add_choice(parser: argparse.ArgumentParser) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.load import Study, StudyError
-from analysis.scene import compose
+from analysis.scene import choose, front_members
 from analysis.table import numeric, rows
 
 #: Reports that an error lists.
@@ -53,16 +53,17 @@ def find_member(study: Study, trial: str | None = None, step: int | None = None)
     """
     if study.reports.empty:
         raise StudyError(f"a model must have been reported on, but {study.files.reports} has no report; wait for one")
-    scene = compose(study)
+    members = front_members(study)
     if trial is None:
         if step is not None:
             raise StudyError(f"a step must be one of a trial, but got --step {step} alone; give --trial too")
-        if scene.choice.position is None:
-            raise StudyError(f"{scene.choice.rule} Name a model by --trial and --step: {_known(study.reports)}")
-        chosen = rows(scene.members)[scene.choice.position]
-        return _member(study, scene.members, str(chosen["trial_id"]), int(chosen["step"]), scene.choice.rule)
+        choice = choose(study, members)
+        if choice.position is None:
+            raise StudyError(f"{choice.rule} Name a model by --trial and --step: {_known(study.reports)}")
+        chosen = rows(members)[choice.position]
+        return _member(study, members, str(chosen["trial_id"]), int(chosen["step"]), choice.rule)
     trial_id = _trial_id(study, trial)
-    return _member(study, scene.members, trial_id, _step(study, scene.members, trial_id, step), "named")
+    return _member(study, members, trial_id, _step(study, members, trial_id, step), "named")
 
 
 def _trial_id(study: Study, given: str) -> str:

@@ -14,12 +14,11 @@ from analysis.certificates.evidence import BROKEN, KEPT, UNDECIDED, Evidence
 from analysis.certificates.limits import limits
 from analysis.certificates.rules import rules, verdict
 from analysis.certificates.standings import UNLEARNED, standings
-from analysis.configurations import STDERR
+from analysis.configurations import parameter_names
 from analysis.load import Study, StudyError
 from analysis.member import Member
 from tuning.baseline import RETRAINED, UNTOUCHED
 from tuning.config import StudyConfig, parse_constraint
-from tuning.records import IDENTITY, VERDICT
 from tuning.versions import versions
 
 if TYPE_CHECKING:
@@ -93,7 +92,7 @@ def content_of(
             "step": member.step,
             "method": member.row["method"],
             "settings": _settings(order.study, member.row),
-            "training_seed": member.row["seed"],
+            "training_seed": int(member.row["seed"]),
             "on_front": member.is_on_front,
             "why": member.why,
         },
@@ -218,12 +217,9 @@ def _concluded(measured: Mapping[str, Any], images: Sequence[Mapping[str, Any]],
 
 
 def _settings(study: Study, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The method's hyper-parameters: what a report has before its first metric and is no part of its identity."""
-    known = {*IDENTITY, *VERDICT}
-    columns = [str(name) for name in study.reports.columns]
-    first = min(columns.index(name) for name in study.config.metrics if name + STDERR in columns)
-    given = {name: row[name] for name in columns[:first] if name not in known}
-    return {name: value for name, value in given.items() if value == value}  # NaN is what a method does not have
+    """The method's hyper-parameters; NaN is what another method has."""
+    given = {name: row[name] for name in parameter_names(study.reports)}
+    return {name: value for name, value in given.items() if value == value}
 
 
 def _pipeline(model: str) -> dict[str, Any]:

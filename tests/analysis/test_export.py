@@ -76,6 +76,7 @@ def test_what_is_exported_samples_the_same_images_without_this_project(real_stud
     assert not np.array_equal(*expected)
     for place in places:
         assert not list(Path(place).rglob("*.bin"))
+        assert "pipeline" in (Path(place) / "README.md").read_text(encoding="utf-8"), "its card"
         assert str(real_study) not in (Path(place) / "model_index.json").read_text()
         assert json.loads((Path(place) / "model_index.json").read_text())["_class_name"] == "DDPMPipeline"
 
