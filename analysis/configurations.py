@@ -97,7 +97,7 @@ def _deviation(
     return np.where(counts > 1, np.sqrt(squares / np.maximum(counts - 1, 1)), np.nan)
 
 
-def _parameters(reports: pd.DataFrame) -> list[str]:
+def parameter_names(reports: pd.DataFrame) -> list[str]:
     """The columns of hyper-parameters: from the identity on to the first metric, which its standard error tells."""
     others = [str(column) for column in reports.columns if column not in (*IDENTITY, *VERDICT)]
     return list(takewhile(lambda name: name + STDERR not in reports, others))
@@ -105,13 +105,13 @@ def _parameters(reports: pd.DataFrame) -> list[str]:
 
 def _measured(reports: pd.DataFrame) -> list[str]:
     """The columns of what was measured: all but identity, parameters and verdict."""
-    others = {*IDENTITY, *VERDICT, *_parameters(reports)}
+    others = {*IDENTITY, *VERDICT, *parameter_names(reports)}
     return [str(column) for column in reports.columns if column not in others]
 
 
 def _numbers(reports: pd.DataFrame, failed: pd.DataFrame | None = None) -> pd.Series:
     """The number of each row's configuration; rows of `failed`, a part of ``trials.csv``, come after the reports'."""
-    keys = ["method", *_parameters(reports)]
+    keys = ["method", *parameter_names(reports)]
     rows = reports[keys] if failed is None else pd.concat([reports[keys], failed.reindex(columns=keys)])
     numbers: pd.Series = rows.groupby(keys, dropna=False, sort=False).ngroup()
     return numbers

@@ -99,6 +99,13 @@ def front_members(study: Study) -> pd.DataFrame:
     return pareto_front(study.points, study.objectives, study.constraints, study.search_reference)
 
 
+def choose(study: Study, members: pd.DataFrame) -> Recommendation:
+    """The recommended one of `front_members`."""
+    if not _can_judge(study):
+        return Recommendation(None, "The untouched model was not measured yet, so no candidate can be judged.")
+    return recommend(members, study.objectives, study.constraints, study.member_reference, study.ideal)
+
+
 def _can_judge(study: Study) -> bool:
     return all(not bound.relative or bound.metric in study.search_reference for bound in study.constraints)
 
@@ -130,9 +137,7 @@ def compose(study: Study) -> Scene:
         feasible=feasible,
         infeasible=infeasible,
         members=members,
-        choice=recommend(members, study.objectives, study.constraints, study.member_reference, study.ideal)
-        if _can_judge(study)
-        else Recommendation(None, "The untouched model was not measured yet, so no candidate can be judged."),
+        choice=choose(study, members),
         anchors=anchors,
         x_range=x_range,
         y_range=y_range,

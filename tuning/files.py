@@ -84,6 +84,11 @@ class StudyFiles:
         return self.root / "candidates"
 
     @property
+    def certificates(self) -> Path:
+        """What ``analysis.certificate`` said of this study's models."""
+        return self.root / "certificates"
+
+    @property
     def images(self) -> Path:
         return self.root / "images"
 

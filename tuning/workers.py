@@ -20,6 +20,7 @@ from tuning.pace import Pace
 from tuning.paths import PROJECT_ROOT
 from tuning.quality import as_measured, block_sizes, quality_rule
 from tuning.schema import LOCAL, StudyConfig
+from tuning.sources import select, source_of
 
 if TYPE_CHECKING:
     from metrics.metric import Measurement
@@ -80,18 +81,11 @@ class Workers:
     def prepare(self) -> None:
         """Statistics of the retain images and the forget images' neighbours."""
         from metrics.subject import Fidelity
-        from trainable.device import DeviceSettings
-        from trainable.plan import Source, TrainingSettings, TrialPlan
+        from trainable.plan import TrainingSettings, TrialPlan
         from trainable.unlearning import threads_for
-        from trainable.workloads.workload import WorkloadSettings
 
         config = self._config
-        source = Source(
-            config.workload,
-            select(WorkloadSettings, config),
-            threads_for(config.cpus_per_trial),
-            select(DeviceSettings, config),
-        )
+        source = source_of(config, threads_for(config.cpus_per_trial))
         [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source, config.methods), {})])
         for note in dict.fromkeys(note for of_set in prepared for note in of_set.notes):
             self._view.message(note)
@@ -201,13 +195,6 @@ def as_options(resources: Mapping[str, float]) -> dict[str, Any]:
     """Resources by Ray's names, as options of a task."""
     others = {name: amount for name, amount in resources.items() if name not in ("CPU", "GPU")}
     return {"num_cpus": resources["CPU"], "num_gpus": resources["GPU"], "resources": others}
-
-
-def select(kind: type[Any], config: StudyConfig) -> Any:
-    """A dataclass of settings from the configuration's fields of the same names."""
-    from dataclasses import fields
-
-    return kind(**{field.name: getattr(config, field.name) for field in fields(kind)})
 
 
 def _final_fidelity(config: StudyConfig) -> Any:

@@ -29,7 +29,7 @@ from trainable.workloads.workload import WorkloadSettings
 from tuning.config import StudyConfig, load_config
 from tuning.files import write_text_atomic
 from tuning.measuring import calibrate, measure_unmemorised, prepare
-from tuning.workers import select
+from tuning.sources import select
 
 STUDY: Final = "benchmarks/search_lib/study.yaml"
 #: Rows of one evaluation of the likelihood with its vector-Jacobian product: one forward, twice that backward.

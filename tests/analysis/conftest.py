@@ -55,3 +55,19 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
         return files.root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def tiny_study_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study file of the miniature, with models and images beside it."""
+    from real_study import write_inputs  # which imports torch
+
+    return write_inputs(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture(scope="session")
+def real_study(tiny_study_file: Path) -> Path:
+    """The directory of a real study of the miniature, run in this process: a trial that forgets, one that does not."""
+    from real_study import run_real_study
+
+    return run_real_study(tiny_study_file)

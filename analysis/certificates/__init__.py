@@ -1,0 +1,1 @@
+"""What ``python -m analysis.certificate`` is made of; only `measuring` touches models."""

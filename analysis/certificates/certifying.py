@@ -1,0 +1,168 @@
+"""From what is asked for to a certificate's content, and the checks of one that need the study; touches models."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from analysis.candidate_model import CandidateFiles, open_source
+from analysis.certificates.digests import file_digest
+from analysis.certificates.making import Order, content_of, inputs_of, models_of, parts_of
+from analysis.certificates.measuring import Measuring, Run
+from analysis.certificates.progress import Watch
+from analysis.certificates.verifying import Check, files_checks, values_checks
+from analysis.inputs import INPUTS, with_inputs_here
+from analysis.load import Study, StudyError
+from analysis.member import Member, find_member
+from diffusion.rng import derive_seed
+from trainable.failure import OUT_OF_MEMORY_REMEDY
+from trainable.plan import Source
+from trainable.workloads import WORKLOADS
+
+ForgetSets = Sequence[Sequence[str]]
+
+
+def order_of(
+    study: Study, member: Member, image: str | None, nonce: int, *, most_unseen: int, inputs: Path | None
+) -> Order:
+    """What a certificate is asked for, once its inputs are found on this machine.
+
+    Args:
+        study: as `load_study` reads it.
+        member: which model.
+        image: of a study that unlearned its forget images one at a time, which of them, by its name or the beginning of
+            its file's SHA-256; all where it is left out.
+        nonce: what seeds are made from, with the study's own.
+        most_unseen: images that the forget image is compared with, at most.
+        inputs: where to look for models and images that are not where the study had them.
+
+    Raises:
+        StudyError: an input is not there, or no forget image is called so.
+    """
+    config = with_inputs_here(study.config, INPUTS, inputs)
+    every = open_source(config).settings.forget_sets
+    sets = tuple(range(len(every))) if image is None else (_set_of(every, image),)
+    seed = derive_seed(config.seed, "certificate", nonce)
+    return Order(study, config, member, sets, nonce, seed, most_unseen)
+
+
+def certify(order: Order, is_given: bool, watch: Watch) -> dict[str, Any]:
+    """Measure, and conclude.
+
+    Args:
+        order: what is asked for.
+        is_given: whether the nonce was named, and not drawn by chance.
+        watch: is told of the work.
+
+    Raises:
+        StudyError: a model, its weights or what it is measured by is not there, or cannot be read.
+    """
+    source, files = _opened(order)
+    with _reading():
+        models, inputs = models_of(order, files), inputs_of(order.config)
+        run = _run(order, source, files, watch)
+        return content_of(order, is_given, run, _forget(order, source), models, inputs)
+
+
+def files_still_the_same(order: Order, content: Mapping[str, Any]) -> list[Check]:
+    """Whether weights, configurations and images are those that were measured.
+
+    Raises:
+        StudyError: as `certify`.
+    """
+    source, files = _opened(order)
+    with _reading():
+        forget = [file_digest(Path(path)) for of in _forget(order, source) for path in of]
+        return files_checks(content, models_of(order, files), forget, inputs_of(order.config))
+
+
+def values_still_the_same(order: Order, content: Mapping[str, Any], watch: Watch) -> list[Check]:
+    """Whether the models measure the same again, from the seeds that the certificate records.
+
+    Raises:
+        StudyError: as `certify`.
+    """
+    source, files = _opened(order)
+    with _reading():
+        run = _run(order, source, files, watch)
+    by, now = content["measured_with"], order.config.final_fidelity
+    same_seed = content["seeds"]["seed"] == order.seed
+    same_fidelity = {name: by.get(name) for name in now} == now
+    checks = [
+        Check(
+            "seed", same_seed, "follows from study seed and nonce" if same_seed else "does not follow from the nonce"
+        ),
+        Check("fidelity", same_fidelity, "is the study's" if same_fidelity else "is not the study's"),
+    ]
+    return [*checks, *values_checks(content, parts_of(run))]
+
+
+def order_again(study: Study, content: Mapping[str, Any], inputs: Path | None) -> Order:
+    """The order that a certificate answered.
+
+    Raises:
+        StudyError: the study does not have the model or the images that it is about.
+    """
+    chosen = content["chosen"]
+    member = find_member(study, str(chosen["trial_id"]), int(chosen["step"]))
+    most = int(content["measured_with"]["num_compared"])
+    order = order_of(study, member, None, int(content["seeds"]["nonce"]), most_unseen=most, inputs=inputs)
+    every = open_source(order.config).settings.forget_sets
+    if len(content["parts"]) == len(every):
+        return order
+    [digest] = [image["file_sha256"] for image in content["asked"]]
+    return Order(**{**vars(order), "sets": (_set_of(every, digest),)})
+
+
+def _set_of(every: ForgetSets, image: str) -> int:
+    """Which forget set an image is, by its name or its file's hash."""
+    if len(every) == 1:
+        raise StudyError(
+            f"an image can be chosen where forget images are unlearned one at a time, but got {image!r}; leave --image "
+            "out: the study has one model for all of its images"
+        )
+    hashes = [file_digest(Path(of[0])) for of in every]
+    found = [index for index, of in enumerate(every)
+             if Path(of[0]).stem == image or hashes[index].startswith(image.lower())]  # fmt: skip
+    if len(found) != 1:
+        known = ", ".join(digest[:12] for digest in hashes)
+        raise StudyError(
+            f"an image must be one of the study's, by its name or the beginning of its file's SHA-256, but got "
+            f"{image!r}, which is {len(found)} of them; they begin with {known}"
+        )
+    return found[0]
+
+
+def _opened(order: Order) -> tuple[Source, CandidateFiles]:
+    source = open_source(order.config)
+    try:
+        WORKLOADS[source.workload]
+    except (KeyError, ImportError, AttributeError) as error:
+        raise StudyError(
+            f"the workload of the study must be importable, but {source.workload} is not ({error}); "
+            "run the command where the study was started"
+        ) from None
+    return source, CandidateFiles.of(order.study, source, order.member)
+
+
+def _forget(order: Order, source: Source) -> ForgetSets:
+    return [source.settings.forget_sets[index] for index in order.sets]
+
+
+def _run(order: Order, source: Source, files: CandidateFiles, watch: Watch) -> Run:
+    return Measuring(order.config, source, files, order.sets, order.seed, order.most_unseen, watch).run()
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Models and images that cannot be read are the user's to put right."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise StudyError(f"one row must fit into memory, but does not: {error}; {OUT_OF_MEMORY_REMEDY}") from error
+    except (ValueError, OSError) as error:
+        raise StudyError(str(error)) from error

@@ -1,0 +1,144 @@
+"""``python -m analysis.export``: one model of a study as a plain diffusers pipeline that needs nothing of this project.
+
+Front members are pipelines already and are copied; any other candidate is made from its weights and the study's model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+
+from analysis.inputs import with_inputs_here
+from analysis.load import Study, StudyError, load_study
+from analysis.member import Member, find_member
+from analysis.model_card import FILE_NAME, model_card
+from tuning.paths import expanded
+from tuning.schema import StudyConfig, local_directory
+
+if TYPE_CHECKING:
+    from analysis.candidate_model import CandidateFiles
+
+
+def export(study: Study, member: Member, target: Path, inputs: Path | None = None) -> Path:
+    """Write a model of a study and its card into a new directory, all of it or nothing.
+
+    Where the study unlearned its forget images one at a time, there is a pipeline for each, in a folder named after it.
+
+    Args:
+        study: as `load_study` reads it.
+        member: which of its models.
+        target: a directory that is not there yet, or empty.
+        inputs: where to look for the model that the study began with, where it is not where the study had it.
+
+    Raises:
+        StudyError: `target` has something in it; or the weights, or what is needed to make a pipeline, are not there.
+        OSError: it cannot be written.
+    """
+    from analysis.candidate_model import CandidateFiles, open_source
+
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise StudyError(f"DIR must be new or empty, but {target} has something in it; give another directory")
+    files = CandidateFiles.of(study, open_source(study.config), member)
+    with _becoming(target) as folder:
+        places = [folder / path.relative_to(study.files.checkpoint(member.trial_id, member.step))
+                  for path in files.pipelines]  # fmt: skip
+        if not _copied(files, places):
+            _made(study, files, places, inputs)
+        (folder / FILE_NAME).write_text(model_card(study, member.trial_id, member.step), encoding="utf-8")
+    return target
+
+
+def _copied(files: CandidateFiles, places: Sequence[Path]) -> bool:
+    """Whether all of them were pipelines already, and are now in `places`."""
+    for index, place in enumerate(places):
+        with files.pipeline_at_hand(index) as pipeline:
+            if pipeline is None:
+                return False
+            shutil.copytree(pipeline, place, dirs_exist_ok=True)
+    return True
+
+
+def _made(study: Study, files: CandidateFiles, places: Sequence[Path], inputs: Path | None) -> None:
+    """Pipelines around the weights behind a report, as the study writes those of its front."""
+    from analysis.candidate_model import open_source, put_weights
+
+    config = with_inputs_here(study.config, ("model",), inputs)
+    source = open_source(config)
+    try:
+        workload = source.open()
+        network = workload.load(config.model).network
+    except (ValueError, OSError) as error:
+        raise StudyError(f"the study's model must load, but does not: {error}") from error
+    for index, place in enumerate(places):
+        with files.weights_at_hand(index) as weights:
+            put_weights(network, weights)
+        workload.save_pipeline(network, place)
+
+
+@contextmanager
+def _becoming(target: Path) -> Iterator[Path]:
+    """A folder beside `target` that takes its place at the end, and is gone if there was an error."""
+    target = target.absolute()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as temporary:
+        folder = Path(temporary) / target.name
+        folder.mkdir()
+        yield folder
+        os.replace(folder, target)  # which an empty directory does not keep from it
+
+
+def add_choice(parser: argparse.ArgumentParser) -> None:
+    """The words by which a command is told which model of which study it is about, and where things are."""
+    storage = StudyConfig.model_fields["storage_path"].default
+    parser.add_argument("--trial", metavar="ID", help="a trial, also without its leading zeros [default: recommended]")
+    parser.add_argument("--step", type=int, help="which of its reports; needed where it has several")
+    parser.add_argument("--storage-path", default=storage, help=f"where studies are kept [default: {storage}]")
+    parser.add_argument(
+        "--inputs", type=Path, metavar="DIR", help="where to look for models and images that are not where they were"
+    )
+
+
+def study_of(name: str, storage_path: str) -> Study:
+    """The study of a name in a storage path; of a remote one its records on this machine.
+
+    Raises:
+        StudyError: as `load_study`.
+    """
+    return load_study(expanded(str(local_directory(storage_path))) / name)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Writes the pipeline; 0 done, 2 the study, the model or the directory is not what it must be."""
+    arguments = _parser().parse_args(argv)
+    try:
+        study = study_of(arguments.name, arguments.storage_path)
+        member = find_member(study, arguments.trial, arguments.step)
+        written = export(study, member, arguments.directory, arguments.inputs)
+    except (StudyError, OSError) as error:
+        Console(file=sys.stderr, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+        return 2
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(escape(f"trial {member.trial_id} at step {member.step} ({member.row['method']}): {written}"))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.export", description=(__doc__ or "").partition(": ")[2])
+    parser.add_argument("name", help="name of the study")
+    parser.add_argument("directory", type=Path, metavar="DIR", help="where to write it; new or empty")
+    add_choice(parser)
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
