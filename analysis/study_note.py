@@ -37,26 +37,27 @@ def study_note(study: Study) -> str:
     choice = choose(study, members)
     before = [_asked(study.config), _came_to(study, members, choice)]
     after = [_reading(study), _baselines(study.config, study.baseline), _searches(study.config), _again(study.config)]
-    order = _by_importance(len(members), choice.position)
-    for count in range(len(members), -1, -1):
-        parts = [*before, *_front(study, members, choice, sorted(order[:count])), *after]
-        if len("\n\n".join(parts)) <= LONGEST:
-            return "\n\n".join(parts)
-    return _within_limit([*before, *after])
+    lines = _member_lines(study, members, choice)
+    room = LONGEST - len("\n\n".join([*before, *_front(study, []), _more(len(lines)), *after])) - 4
+    kept = _that_fit(lines, choice.position, room)
+    more = [_more(len(lines) - len(kept))] if len(kept) < len(lines) else []
+    return _within_limit([*before, *_front(study, kept), *more, *after])
 
 
 def member_notes(study: Study) -> dict[str, str]:
     """Trial id → what its member of the front is, or its members, for the descriptions of their runs."""
     members = front_members(study)
     choice = choose(study, members)
-    trials = [] if members.empty else list(dict.fromkeys(map(str, members["trial_id"])))
+    lines = _member_lines(study, members, choice)
+    trials: dict[str, list[int]] = {}
+    for place, row in enumerate(rows(members)):
+        trials.setdefault(str(row["trial_id"]), []).append(place)
     notes = {}
-    for trial_id in trials:
-        places = [place for place, row in enumerate(rows(members)) if str(row["trial_id"]) == trial_id]
+    for trial_id, places in trials.items():
         parts = [
             f"On the front of the study {code(study.name)}"
             + (", **recommended**. " + escaped(choice.rule) if choice.position in places else "."),
-            _members_table(study, members, choice, places),
+            _members_table(study, [lines[place] for place in places]),
             "The model with its card is under *Logged models*; values as `front_…` are those measured anew.",
         ]
         notes[trial_id] = _within_limit(parts)
@@ -88,33 +89,42 @@ def _any_feasible(study: Study) -> bool:
     return study.candidates.empty or bool(study.candidates["feasible"].any())
 
 
-def _by_importance(count: int, recommended: int | None) -> list[int]:
-    """Positions of a front, in the order in which they are kept where there is no room for all."""
-    return sorted(range(count), key=lambda position: (position != recommended, position))
+def _that_fit(lines: Sequence[Sequence[str]], recommended: int | None, room: int) -> list[Sequence[str]]:
+    """As many of the lines of a table as there is room for, in their order, the recommended one before all others."""
+    kept: set[int] = set()
+    for place in sorted(range(len(lines)), key=lambda place: (place != recommended, place)):
+        room -= len("|  |\n") + sum(len(cell) + len(" | ") for cell in lines[place])
+        if room < 0:
+            break
+        kept.add(place)
+    return [lines[place] for place in sorted(kept)]
 
 
-def _front(study: Study, members: pd.DataFrame, choice: Recommendation, places: Sequence[int]) -> list[str]:
+def _front(study: Study, lines: Sequence[Sequence[str]]) -> list[str]:
     picture = f"![The front](get-artifact?path=front%2Ffront.png&run_uuid={RUN_ID})"
-    if not places:
-        return [picture]
-    left = len(members) - len(places)
-    more = [f"{left} more in {_link('front/front.csv')}."] if left else []
-    return ["### Front", picture, _members_table(study, members, choice, places), *more]
+    return ["### Front", picture, *([_members_table(study, lines)] if lines else [])]
 
 
-def _members_table(study: Study, members: pd.DataFrame, choice: Recommendation, places: Sequence[int]) -> str:
-    metrics = _shown(study.config)
+def _more(count: int) -> str:
+    return f"{count} more in {_link('front/front.csv')}."
+
+
+def _members_table(study: Study, lines: Sequence[Sequence[str]]) -> str:
+    return table(["", "trial", "method", "step", *map(escaped, _shown(study.config))], lines)
+
+
+def _member_lines(study: Study, members: pd.DataFrame, choice: Recommendation) -> list[list[str]]:
     beyond = [False] * len(members)
-    if study.ideal is not None:
+    if study.ideal is not None and len(members):
         beyond = list(over_forgotten(members, study.objectives, study.member_reference, study.ideal))
     lines = []
-    for place in places:
-        row = rows(members.iloc[[place]])[0]
+    for place, row in enumerate(rows(members)):
         mark = "★" if place == choice.position else ""
         mark += " over-forgotten" if beyond[place] else ""
         identity = [mark, code(row["trial_id"]), code(row["method"]), str(int(row["step"]))]
-        lines.append(identity + [with_error(row.get(name), row.get(f"{name}_stderr")) for name in metrics])
-    return table(["", "trial", "method", "step", *map(escaped, metrics)], lines)
+        values = [with_error(row.get(name), row.get(f"{name}_stderr")) for name in _shown(study.config)]
+        lines.append(identity + values)
+    return lines
 
 
 def _shown(config: StudyConfig) -> list[str]:
