@@ -178,16 +178,26 @@ def _bounds(study: Study, found: Mapping[str, Any], metric: str) -> str:
 
 
 def _bound(study: Study, found: Mapping[str, Any], constraint: Constraint) -> str:
-    """A bound in the metric's unit; of a relative one how this model stands to the untouched one, where it is known."""
+    """A bound; of a relative one also how this model stands to the untouched one, where it is known."""
+    text = bound_text(constraint, study.member_reference)
+    ratio = with_error(found.get(constraint.metric + RATIO), found.get(constraint.metric + RATIO_STDERR))
+    shown = constraint.relative and ratio != "–" and NUM_REPEATS not in found
+    return f"{text}; this is {ratio} ×" if shown else text
+
+
+def bound_text(constraint: Constraint, untouched: Mapping[str, float]) -> str:
+    """A bound in the metric's unit, as Markdown; a relative one beside what it is a multiple of, where that is known.
+
+    Args:
+        constraint: the bound.
+        untouched: metric → value of the untouched model.
+    """
     if not constraint.relative:
         return escaped(f"{constraint.op} {constraint.bound:g}")
-    try:
-        text = f"{constraint.op} {bound_value(constraint, study.member_reference):.4g}"
-    except KeyError:  # the untouched model was not measured, or its file is not here
-        return escaped(f"{constraint.op} {constraint.bound:g} × untouched")
-    ratio = with_error(found.get(constraint.metric + RATIO), found.get(constraint.metric + RATIO_STDERR))
-    own = f"; this is {ratio} ×" if ratio != "–" and NUM_REPEATS not in found else ""
-    return escaped(f"{text} ({constraint.bound:g} × untouched{own})")
+    multiple = f"{constraint.bound:g} × untouched"
+    if constraint.metric not in untouched:
+        return escaped(f"{constraint.op} {multiple}")
+    return escaped(f"{constraint.op} {bound_value(constraint, untouched):.4g} ({multiple})")
 
 
 def _forgotten(study: Study) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from analysis.study_note import opening_note
 from tuning.baseline import RETRAINED, Baseline
+from tuning.datasets import datasets_of
 from tuning.files import StudyFiles
 from tuning.logged import LoggedView, TrialEvents
 from tuning.outcome import Goals
@@ -83,7 +85,7 @@ def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Trac
         tracking_uri=config.mlflow_tracking_uri,
         depot=config.depot,
     )
-    tracker.start_study(dump(config), files.study)
+    tracker.start_study(dump(config), files.study, datasets=datasets_of(config), note=opening_note(config, baseline))
     tracker.log_baseline(baseline.reference)
     tracker.log_baseline(baseline.values(RETRAINED), RETRAINED)
     return tracker

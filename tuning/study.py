@@ -21,6 +21,7 @@ from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
 from tuning.config import resume_command, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
+from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
 from tuning.logged import study_log
 from tuning.mirror import Mirror, begin_launch
@@ -29,6 +30,7 @@ from tuning.remeasure import compared_columns, confirmed_front
 from tuning.schema import StudyConfig
 from tuning.search import StudyFailedError, search
 from tuning.session import Session
+from tuning.telling import tell_outcome
 from tuning.timing import Timing
 from tuning.workers import Workers
 
@@ -152,23 +154,26 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
     """Pictures, report, MLflow, and what the terminal is told."""
     session.view.stage("report")
     files, records, tracker = session.files, session.records, session.tracker
-    session.config.depot.bring(files.images)
+    depot = session.config.depot
+    depot.bring(files.images)
     objectives = session.config.objectives
     reference, ideal = session.baseline.reference, session.baseline.ideal
     records.finalize(tracker.run_ids)
+    timing.save(files)
     picture = files.images / "front.png"
     files.images.mkdir(exist_ok=True)
-    front_picture(load_study(files.root), picture)
+    study = load_study(files.root)
+    front_picture(study, picture)
     report = write_report(files.root)
     ranks = trial_ranks(records.reports_frame(), session.goals, records.trials_frame())
-    tracker.log_front(front, ranks, picture, report)
+    cards = write_cards(study, depot)
+    tell_outcome(tracker, study, ranks, cards, depot, picture=picture, report=report)
     tracker.finish_study(TrialState.COMPLETE)
     tracker.flush()
-    timing.save(files)
-    _drop_resume_states(session.config.depot, files)
+    _drop_resume_states(depot, files)
     return StudyResult(
         files=files,
-        location=session.config.depot.location,
+        location=depot.location,
         front=front,
         recommendation=recommend(front, objectives, session.config.constraints, reference, ideal),
         hypervolume=hypervolume(front, objectives, reference, ideal) if len(front) else 0.0,

@@ -24,8 +24,10 @@ from analysis.table import rows
 from trainable.depot import Depot
 from tuning.files import StudyFiles, csv_text, write_text_atomic
 from tuning.records import TrialState
-from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write
-from tuning.tracking_store import MlflowStore, StudyKey, labels
+from tuning.tracking_key import StudyKey
+from tuning.tracking_spool import Spool
+from tuning.tracking_store import MlflowStore
+from tuning.tracking_write import STUDY_RUN, Dataset, Model, Point, Write, labels
 
 logger = logging.getLogger(__name__)
 
@@ -81,10 +83,28 @@ class Tracker:
         self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
         self._thread.start()
 
-    def start_study(self, params: Mapping[str, Any], study_file: Path | None = None) -> None:
-        """The study runs: its settings as params, and ``study.yaml``."""
+    def start_study(
+        self,
+        params: Mapping[str, Any],
+        study_file: Path | None = None,
+        *,
+        datasets: Sequence[Dataset] = (),
+        note: str | None = None,
+    ) -> None:
+        """The study runs: its settings as params, ``study.yaml``, what it reads, and its description in Markdown."""
         artifacts = {str(study_file): ""} if study_file else {}
-        self._write(Write(STUDY_RUN, tags=self._tags, params=labels(params), artifacts=artifacts, status="RUNNING"))
+        tags = {**self._tags, **_state(TrialState.RUNNING), "kind": "study"}
+        self._write(
+            Write(
+                STUDY_RUN,
+                tags=tags,
+                params=labels(params),
+                artifacts=artifacts,
+                status="RUNNING",
+                datasets=tuple(datasets),
+                note=note,
+            )
+        )
 
     def log_baseline(self, values: Mapping[str, float], model: str = "untouched") -> None:
         """Metrics of the untouched or the retrained model on the study's run, as ``<model>_<metric>``."""
@@ -94,7 +114,7 @@ class Tracker:
         """A trial runs, for the first time or again: its configuration as params."""
         method = str(config.get("method", ""))
         params = labels({key: value for key, value in config.items() if key != "trial_id"})
-        tags = {**self._tags, "method": method}
+        tags = {**self._tags, **_state(TrialState.RUNNING), "kind": "trial", "method": method}
         self._write(Write(trial_id, name=f"{trial_id} {method}", tags=tags, params=params, status="RUNNING"))
 
     def log_report(self, trial_id: str, report: Mapping[str, Any]) -> None:
@@ -110,7 +130,7 @@ class Tracker:
 
     def end_trial(self, trial_id: str, state: TrialState, reason: str = "", detail: str = "") -> None:
         """A trial ended; ``reason`` and ``detail`` become tags."""
-        tags = {"state": str(state), "reason": reason, **({"detail": detail} if detail else {})}
+        tags = {**_state(state), "reason": reason, **({"detail": detail} if detail else {})}
         self._write(Write(trial_id, tags=tags, status=STATUS[state]))
 
     def log_hypervolume(self, trial_count: int, value: float) -> None:
@@ -124,8 +144,11 @@ class Tracker:
         ranks: pd.DataFrame,
         picture: Path | None = None,
         report: Path | None = None,
+        *,
+        recommended: str | None = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
-        """The front: table, picture and report on the study's run; ranks on every trial's.
+        """The front: table, picture and report on the study's run; ranks and what they come to on every trial's.
 
         Args:
             front: its members; has ``trial_id``.
@@ -133,24 +156,38 @@ class Tracker:
                 report.
             picture: image file.
             report: HTML file.
+            recommended: the trial whose model is to be taken home.
+            notes: trial id → description in Markdown, for members; other trials lose what they had.
         """
         table = csv_text([str(name) for name in front.columns], rows(front), header=True)
         artifacts = {str(path): "front" for path in (picture, report) if path is not None}
         self._write(Write(STUDY_RUN, texts={"front/front.csv": table}, artifacts=artifacts))
-        members = set(front["trial_id"])
+        members, notes = set(front["trial_id"]), notes or {}
         for row in rows(ranks):
+            name = str(row["trial_id"])
             summaries = {
                 "pareto_rank": float(row["pareto_rank"]),
                 "best_step": float(row["step"]),
                 "best_feasible": float(row["feasible"]),
                 "best_violation": float(row["violation"]),
             }
-            tags = {"pareto": "true" if row["trial_id"] in members else "false"}
-            self._write(Write(row["trial_id"], tags=tags, summaries=summaries))
+            tags = {"pareto": _yes_no(name in members), "recommended": _yes_no(name == recommended)}
+            self._write(Write(name, tags=tags, summaries=summaries, note=notes.get(name, "")))
+
+    def log_models(self, models: Sequence[Model]) -> None:
+        """The models of the front, all of them: each with its card, its metrics also on the run of its trial."""
+        for model in models:
+            points = [Point(key, value, model.step, model.time_ms) for key, value in model.metrics.items()]
+            self._write(Write(model.trial_id, points=points))
+        self._write(Write(STUDY_RUN, models=tuple(models)))
+
+    def log_files(self, paths: Sequence[Path], folder: str, note: str | None = None) -> None:
+        """Files of the study as artifacts of its run, in ``folder``; and the run's description in Markdown."""
+        self._write(Write(STUDY_RUN, files={f"{folder}/{path.name}": str(path) for path in paths}, note=note))
 
     def finish_study(self, state: TrialState) -> None:
         """The study ended."""
-        self._write(Write(STUDY_RUN, tags={"state": str(state)}, status=STATUS[state]))
+        self._write(Write(STUDY_RUN, tags=_state(state), status=STATUS[state]))
 
     @property
     def run_ids(self) -> dict[str, str]:
@@ -236,6 +273,14 @@ def _study_id(path: Path) -> str:
             return known
     write_text_atomic(path, uuid.uuid4().hex + "\n")
     return path.read_text(encoding="utf-8").strip()
+
+
+def _state(state: TrialState) -> dict[str, str]:
+    return {"state": str(state)}
+
+
+def _yes_no(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:

@@ -11,13 +11,13 @@ import json
 import logging
 import os
 import threading
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tuning.files import write_text_atomic
+from tuning.tracking_write import Write, decode
 
 logger = logging.getLogger(__name__)
 
@@ -26,85 +26,6 @@ MOST_WRITES: Final = 500
 
 CUT_BYTES: Final = 1 << 20
 """How much of a spool may be done before it is cut off."""
-
-STUDY_RUN: Final = ""
-"""The ``run`` of a write to the study's own run; any other is a trial id."""
-
-
-@dataclass(frozen=True)
-class Point:
-    """One value of a metric at a step."""
-
-    key: str
-    value: float
-    step: int
-    time_ms: int
-
-
-@dataclass(frozen=True)
-class Write:
-    """What one MLflow run is to have. Applying it twice is applying it once.
-
-    Args:
-        run: trial id, or :data:`STUDY_RUN`.
-        time_ms: when it happened, milliseconds since 1970.
-        name: display name, used where the run is created.
-        tags: the last value counts.
-        params: the first value counts.
-        points: metrics, written once per (key, step).
-        summaries: metrics that describe the run as a whole; a changed value replaces the old one.
-        texts: artifact path → content.
-        artifacts: local file → artifact folder; a file that is gone by then is passed over.
-        status: ``RUNNING``, ``FINISHED``, ``FAILED`` or ``KILLED``.
-        status_ms: when the run took that status; 0 is ``time_ms``.
-    """
-
-    run: str
-    time_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
-    name: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-    params: Mapping[str, str] = field(default_factory=dict)
-    points: Sequence[Point] = ()
-    summaries: Mapping[str, float] = field(default_factory=dict)
-    texts: Mapping[str, str] = field(default_factory=dict)
-    artifacts: Mapping[str, str] = field(default_factory=dict)
-    status: str | None = None
-    status_ms: int = 0
-
-
-def merged(writes: Iterable[Write]) -> list[Write]:
-    """One write per run, in order of first mention, with the effect of all."""
-    by_run: dict[str, Write] = {}
-    for write in writes:
-        by_run[write.run] = _merge(by_run[write.run], write) if write.run in by_run else write
-    return list(by_run.values())
-
-
-def _merge(first: Write, second: Write) -> Write:
-    last = second if second.status else first
-    return Write(
-        run=first.run,
-        time_ms=first.time_ms,
-        name=first.name or second.name,
-        tags={**first.tags, **second.tags},
-        params={**second.params, **first.params},
-        points=[*first.points, *second.points],
-        summaries={**first.summaries, **second.summaries},
-        texts={**first.texts, **second.texts},
-        artifacts={**first.artifacts, **second.artifacts},
-        status=last.status,
-        status_ms=last.status_ms or last.time_ms,
-    )
-
-
-def decode(line: str) -> Write:
-    """The write of one line.
-
-    Raises:
-        ValueError, TypeError, KeyError: the line is none, for instance torn.
-    """
-    fields: dict[str, Any] = json.loads(line)
-    return Write(**{**fields, "points": [Point(**point) for point in fields["points"]]})
 
 
 class Spool:

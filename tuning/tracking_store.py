@@ -6,24 +6,32 @@ by its tags before it is made, and a metric's history is read before a run that 
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final
 
 from trainable.depot import Depot
-from tuning.tracking_spool import STUDY_RUN, Point, Write, merged
+from tuning.tracking_key import StudyKey
+from tuning.tracking_models import Models
+from tuning.tracking_write import EXPERIMENT_ID, RUN_ID, STUDY_RUN, Dataset, Point, Write, merged
 
 logger = logging.getLogger(__name__)
 
 POINTS_PER_REQUEST: Final = 800  # MLflow takes 1000 metrics, and 100 params or tags, in one batch
 LABELS_PER_REQUEST: Final = 100
 REFUSED: Final = "INVALID_PARAMETER_VALUE"
+#: What a server of before datasets, or of before logged models, answers to them.
+UNKNOWN: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
+#: Where MLflow has a run's description, and by what it is known again that nobody has changed it since.
+NOTE: Final = "mlflow.note.content"
+NOTE_DIGEST: Final = "note_digest"
 
 # MLFLOW_DISABLE_TELEMETRY: without it MLflow asks its makers' server for a configuration.
 # MLFLOW_HTTP_REQUEST_*: the tracker retries by itself; MLflow's own seven retries would hold its thread for minutes.
@@ -35,19 +43,6 @@ SETTINGS: Final = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
-
-
-@dataclass(frozen=True)
-class StudyKey:
-    """Which runs are a study's: ``study_id`` finds them, the others are for reading."""
-
-    experiment: str
-    study: str
-    study_id: str
-    root: Path
-    """The study's directory, out of which no file is logged."""
-    artifacts: str | None = None
-    """Where the experiment keeps artifacts; None where a server decides."""
 
 
 @dataclass
@@ -80,6 +75,7 @@ class MlflowStore:
         self._key, self._depot = key, depot
         self._experiment_id = self._find_or_create_experiment()
         self._runs = dict(self._existing_runs())
+        self._models = Models(self._client, self._experiment_id, key)
 
     @property
     def run_ids(self) -> dict[str, str]:
@@ -88,15 +84,29 @@ class MlflowStore:
 
     def apply(self, writes: Sequence[Write]) -> None:
         """Bring the store to where all ``writes`` are in it. A write that MLflow refuses is dropped with a warning."""
+        together = merged(writes)
+        for write in together:
+            with self._accepting(f"a write to run {write.run or self._key.study!r}"):
+                self._apply(write)
+        for write in together:  # models come last: they belong to trials' runs
+            if write.models is not None:
+                with self._accepting("the models of the front", older=True):
+                    self._models.apply(write.models, self.run_ids)
+
+    @contextmanager
+    def _accepting(self, what: str, *, older: bool = False) -> Iterator[None]:
+        """What MLflow refuses is dropped with a warning; so is what an ``older`` server does not know."""
         from mlflow.exceptions import MlflowException
 
-        for write in merged(writes):
-            try:
-                self._apply(write)
-            except MlflowException as error:
-                if error.error_code != REFUSED:
-                    raise
-                logger.warning("MLflow refused a write to run %r: %s", write.run or self._key.study, error)
+        try:
+            yield
+        except MlflowException as error:
+            if older and error.error_code in UNKNOWN:
+                logger.warning("MLflow's server is too old for %s, which it has to do without", what)
+            elif error.error_code == REFUSED:
+                logger.warning("MLflow refused %s: %s", what, error)
+            else:
+                raise
 
     def _apply(self, write: Write) -> None:
         run = self._runs.get(write.run) or self._create_run(write)
@@ -105,13 +115,34 @@ class MlflowStore:
             self._client.log_text(run.run_id, text, name)
         for path, folder in write.artifacts.items():
             self._log_file(run, Path(path), folder)
+        for place, path in write.files.items():
+            self._log_file(run, Path(path), place.rpartition("/")[0])
+        if write.note is not None:
+            self._set_note(run, write.note)
+        if write.datasets:
+            with self._accepting("data sets", older=True):
+                self._client.log_inputs(run.run_id, [_input(dataset) for dataset in write.datasets])
         self._set_status(run, write)
+
+    def _set_note(self, run: _Run, note: str) -> None:
+        """A run's description, unless somebody has written one of their own."""
+        from mlflow.entities import RunTag
+
+        if not note and NOTE not in run.tags:
+            return
+        tags = self._client.get_run(run.run_id).data.tags
+        found = tags.get(NOTE, "")
+        filled = note.replace(RUN_ID, run.run_id).replace(EXPERIMENT_ID, self._experiment_id)
+        if found != filled and (not found or tags.get(NOTE_DIGEST) == _digest(found)):
+            written = {NOTE: filled, NOTE_DIGEST: _digest(filled)}
+            self._client.log_batch(run.run_id, tags=[RunTag(key, value) for key, value in written.items()])
+            run.tags |= written
 
     def _log_file(self, run: _Run, path: Path, folder: str) -> None:
         """A file of the study; what is queued was read from a file, which must not make others public."""
-        if not path.resolve().is_relative_to(self._key.root.resolve()):
-            logger.warning("MLflow must be given files of the study only, but not %s: it was passed over", path)
-        elif self._is_at_hand(path):
+        if not self._key.allows(path):
+            return
+        if self._is_at_hand(path):
             self._client.log_artifact(run.run_id, str(path), folder or None)
         else:
             logger.warning("%s was gone before MLflow could be given it", path)
@@ -211,6 +242,18 @@ def _known(run: Any) -> _Run:
     return _Run(run.info.run_id, run.info.status, set(data.params), set(), dict(data.metrics), dict(data.tags), False)
 
 
+def _input(dataset: Dataset) -> Any:
+    from mlflow.entities import Dataset as Entity
+    from mlflow.entities import DatasetInput, InputTag
+
+    entity = Entity(dataset.name, dataset.digest, "local", dataset.source, profile=dataset.profile)
+    return DatasetInput(entity, [InputTag("mlflow.data.context", dataset.context)])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     return (items[start : start + size] for start in range(0, len(items), size))
 
@@ -222,8 +265,3 @@ def _same(known: float | None, value: float) -> bool:
 def _plottable(value: float) -> float:
     """Infinity means "not measured" here; MLflow would store 1.8e308 for it and ruin the axis, so it gets NaN."""
     return math.nan if math.isinf(value) else value
-
-
-def labels(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as MLflow keeps params and tags; None is left out."""
-    return {key: str(value) for key, value in values.items() if value is not None}

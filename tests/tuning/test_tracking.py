@@ -15,11 +15,18 @@ import pytest
 from tuning.files import StudyFiles
 from tuning.records import TrialState
 from tuning.tracking import EXPERIMENT, Tracker
-from tuning.tracking_spool import STUDY_RUN, Point, Spool, Write, merged
+from tuning.tracking_spool import Spool
+from tuning.tracking_store import NOTE
+from tuning.tracking_write import STUDY_RUN, Dataset, Model, Point, Write, merged
 
 PARAMETERS = ("lambd", "scaling_norm")
 CONFIG = {"trial_id": "00000", "method": "siss", "lambd": 0.5, "scaling_norm": 10.0, "seed": 3, "repeat": 0}
 NOWHERE = "http://127.0.0.1:9"
+#: Tables that are the same, row by row, when everything is told again.
+UNCHANGED = (
+    "params", "tags", "metrics", "experiments", "datasets", "inputs", "input_tags", "logged_models",
+    "logged_model_tags", "logged_model_params", "logged_model_metrics",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +57,11 @@ def tell_everything(tracker: Tracker, pictures: Path) -> None:
     picture, report = pictures / "front.png", pictures / "report.html"
     picture.write_bytes(b"png")
     report.write_text("<html>")
-    tracker.start_study({"num_trials": 2, "methods": ["siss"], "time_budget": None})
+    tracker.start_study(
+        {"num_trials": 2, "methods": ["siss"], "time_budget": None},
+        datasets=[Dataset("digits.npz", "d" * 32, '{"uri": "/data/digits.npz"}', '{"num_bytes": 7}', "retain")],
+        note="It runs.",
+    )
     tracker.log_baseline({"sscd": 0.9, "nll": 3.2})
     for trial_id in ("00000", "00001"):
         tracker.start_trial(trial_id, {**CONFIG, "trial_id": trial_id})
@@ -63,8 +74,28 @@ def tell_everything(tracker: Tracker, pictures: Path) -> None:
     tracker.log_hypervolume(2, 0.25)
     front = pd.DataFrame([{"trial_id": "00000", "step": 20, "sscd": 0.5}])
     ranks = pd.DataFrame([{"trial_id": "00000", "step": 20, "pareto_rank": 0, "feasible": True, "violation": 0.0}])
-    tracker.log_front(front, ranks, picture, report)
+    notes = {"00000": "a member"}
+    tracker.log_front(front, ranks, picture, report, recommended="00000", notes=notes)
+    tracker.log_models([make_model(pictures)])
+    tracker.log_files([report], "study", "Run {run_id} of {experiment_id}.")
     tracker.finish_study(TrialState.COMPLETE)
+
+
+def make_model(root: Path, step: int = 20, **changes: Any) -> Model:
+    folder = root / "checkpoints" / f"00000-{step}"
+    (folder / "unet").mkdir(parents=True, exist_ok=True)
+    (folder / "model_index.json").write_text("{}")
+    (folder / "unet" / "weights.safetensors").write_bytes(b"weights")
+    values: dict[str, Any] = {
+        "name": f"told-00000-{step}", "tags": {"method": "siss", "recommended": "true"}, "params": {"lambd": "0.5"},
+        "metrics": {"front_sscd": 0.25, "front_fid": 9.0}, "card": "# A card", "folder": str(folder), "time_ms": 5,
+    }  # fmt: skip
+    return Model("00000", step, **{**values, **changes})
+
+
+def models_of(client: Any, study: str) -> list[Any]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    return list(client.search_logged_models([experiment.experiment_id], f"tags.study = '{study}'"))
 
 
 def runs_of(client: Any, study: str) -> dict[str, Any]:
@@ -80,7 +111,7 @@ def dump(storage: Path) -> list[tuple[Any, ...]]:
     with sqlite3.connect(storage / "mlflow.db") as database:
         return [
             (table, *row)
-            for table in ("runs", "params", "tags", "metrics", "experiments")
+            for table in (*UNCHANGED, "runs")
             for row in sorted(database.execute(f"SELECT * FROM {table}").fetchall(), key=str)
         ]
 
@@ -96,9 +127,9 @@ def told(storage: Path) -> Path:
         rows = dump(storage)
         if repetition == 0:
             first = rows
-    tables = {"params", "tags", "metrics", "experiments"}  # the end time of a run that is told anew may move
-    assert {row[0] for row in first} == {*tables, "runs"}
-    assert [row for row in rows if row[0] in tables] == [row for row in first if row[0] in tables]
+    assert {row[0] for row in first} == {*UNCHANGED, "runs"}
+    # The end time of a run that is told anew may move.
+    assert [row for row in rows if row[0] in UNCHANGED] == [row for row in first if row[0] in UNCHANGED]
     return storage
 
 
@@ -126,7 +157,7 @@ def test_params_and_metrics_are_told_once(told: Path, client: Any) -> None:
     assert run.data.metrics["feasible"] == 1.0
     assert not {"lambd", "seed", "step", "repeat"} & set(run.data.metrics)
     assert (run.data.metrics["pareto_rank"], run.data.metrics["best_step"]) == (0.0, 20.0)
-    assert run.data.tags["pareto"] == "true"
+    assert (run.data.tags["pareto"], run.data.tags["recommended"]) == ("true", "true")
 
 
 def test_the_study_run_has_baseline_hypervolume_and_front(told: Path, client: Any) -> None:
@@ -140,6 +171,107 @@ def test_the_study_run_has_baseline_hypervolume_and_front(told: Path, client: An
     assert (told / "mlartifacts").is_dir()
 
 
+def test_runs_can_be_told_apart_by_their_tags(told: Path, client: Any) -> None:
+    runs = runs_of(client, "told")
+    assert [runs[key].data.tags["kind"] for key in ("", "00000", "00001")] == ["study", "trial", "trial"]
+    assert [runs[key].data.tags["state"] for key in ("", "00000", "00001")] == ["COMPLETE", "COMPLETE", "FAIL"]
+
+
+def test_a_run_s_description_names_the_run(told: Path, client: Any) -> None:
+    runs = runs_of(client, "told")
+    run = runs[""].info
+    assert runs[""].data.tags[NOTE] == f"Run {run.run_id} of {run.experiment_id}."
+    assert runs["00000"].data.tags[NOTE] == "a member"
+    assert NOTE not in runs["00001"].data.tags
+    assert [file.path for file in client.list_artifacts(run.run_id, "study")] == ["study/report.html"]
+
+
+def test_what_a_study_read_is_its_input(told: Path, client: Any) -> None:
+    run = client.get_run(runs_of(client, "told")[""].info.run_id)
+    [found] = run.inputs.dataset_inputs
+    assert (found.dataset.name, found.dataset.digest) == ("digits.npz", "d" * 32)
+    assert {tag.key: tag.value for tag in found.tags} == {"mlflow.data.context": "retain"}
+
+
+def test_a_member_of_the_front_is_one_model_with_its_files_and_values(told: Path, client: Any) -> None:
+    run = runs_of(client, "told")["00000"]
+    [model] = models_of(client, "told")
+    assert (str(model.status), model.name, model.source_run_id) == ("READY", "told-00000-20", run.info.run_id)
+    assert model.params == {"lambd": "0.5"}
+    assert (model.tags["pareto"], model.tags["recommended"], model.tags["step"]) == ("true", "true", "20")
+    assert {metric.key: (metric.value, metric.step) for metric in model.metrics} == {
+        "front_sscd": (0.25, 20), "front_fid": (9.0, 20),
+    }  # fmt: skip
+    assert run.data.metrics["front_sscd"] == 0.25
+    names = {file.path for file in client.list_logged_model_artifacts(model.model_id)}
+    assert names == {"README.md", "model_index.json", "unet"}
+    assert [output.model_id for output in client.get_run(run.info.run_id).outputs.model_outputs] == [model.model_id]
+
+
+def test_a_front_that_changes_keeps_its_models_and_says_which_are_members(told: Path, client: Any) -> None:
+    """As after a resume with more trials; one was cut off while its files were sent."""
+    root, tracker = told / "changing", make_tracker(told, "changing")
+    tracker.start_trial("00000", CONFIG)
+    tracker.log_models([make_model(root, 10), make_model(root, 20)])
+    assert tracker.close(60)
+    before = {model.tags["step"]: model for model in models_of(client, "changing")}
+    client.finalize_logged_model(before["20"].model_id, "FAILED")
+    (root / "checkpoints" / "00000-20" / "new.json").write_text("{}")
+    changes = {"metrics": {"front_sscd": 0.125}, "tags": {"recommended": "false"}, "card": "# Another", "time_ms": 6}
+    again = make_model(root, 20, **changes)
+    tracker = make_tracker(told, "changing")
+    tracker.log_models([again, make_model(root, 30, folder=None)])
+    assert tracker.close(60)
+    after = {model.tags["step"]: model for model in models_of(client, "changing")}
+    assert {step: model.tags["pareto"] for step, model in after.items()} == {"10": "false", "20": "true", "30": "true"}
+    assert after["20"].model_id == before["20"].model_id
+    assert str(after["20"].status) == "READY"
+    assert after["20"].tags["recommended"] == "false"
+    assert {metric.value for metric in after["20"].metrics if metric.key == "front_sscd"} >= {0.125}
+    assert "new.json" in {file.path for file in client.list_logged_model_artifacts(after["20"].model_id)}
+    assert [f.path for f in client.list_logged_model_artifacts(after["30"].model_id)] == ["README.md"]
+    tracker = make_tracker(told, "changing")
+    tracker.log_models([])
+    assert tracker.close(60)
+    assert {model.tags["pareto"] for model in models_of(client, "changing")} == {"false"}
+
+
+def test_a_description_that_somebody_wrote_stays(told: Path, client: Any) -> None:
+    for note in ("first", "second", "third"):
+        tracker = make_tracker(told, "noted")
+        tracker.start_study({}, note=note)
+        assert tracker.close(60)
+        run = runs_of(client, "noted")[""]
+        if note == "second":
+            assert run.data.tags[NOTE] == "second"
+            client.set_tag(run.info.run_id, NOTE, "mine")
+    assert run.data.tags[NOTE] == "mine"
+
+
+def test_a_server_that_knows_no_models_and_no_data_sets_is_told_the_rest(
+    told: Path, client: Any, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow.exceptions import MlflowException
+    from mlflow.protos.databricks_pb2 import ENDPOINT_NOT_FOUND
+    from mlflow.tracking import MlflowClient
+
+    def unknown(*_: Any, **__: Any) -> None:
+        raise MlflowException("no such page", ENDPOINT_NOT_FOUND)
+
+    with monkeypatch.context() as patch, caplog.at_level(logging.WARNING):
+        patch.setattr(MlflowClient, "search_logged_models", unknown)
+        patch.setattr(MlflowClient, "log_inputs", unknown)
+        (told / "older").mkdir()
+        tracker = make_tracker(told, "older")
+        tell_everything(tracker, told / "older")
+        assert tracker.close(60)
+    assert caplog.text.count("too old for") == 2
+    run = runs_of(client, "older")["00000"]
+    assert (run.data.metrics["front_sscd"], run.data.tags["pareto"]) == (0.25, "true")
+    assert runs_of(client, "older")[""].info.status == "FINISHED"
+    assert not models_of(client, "older")
+
+
 def test_a_rank_that_changes_replaces_the_old_one(told: Path, client: Any) -> None:
     tracker = make_tracker(told, "told")
     ranks = pd.DataFrame([{"trial_id": "00000", "step": 20, "pareto_rank": 3, "feasible": True, "violation": 0.0}])
@@ -147,6 +279,7 @@ def test_a_rank_that_changes_replaces_the_old_one(told: Path, client: Any) -> No
     assert tracker.close(60)
     run = runs_of(client, "told")["00000"]
     assert (run.data.metrics["pareto_rank"], run.data.tags["pareto"]) == (3.0, "false")
+    assert (run.data.tags["recommended"], run.data.tags[NOTE]) == ("false", "")
 
 
 def test_a_new_study_of_an_old_name_has_its_own_runs(told: Path, client: Any, tmp_path: Path) -> None:

@@ -1,0 +1,92 @@
+"""A study told to MLflow as a launch tells it, without training: tables and weights are made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from synthetic_study import (
+    CONSTRAINTS,
+    OBJECTIVES,
+    UNTOUCHED,
+    judged,
+    make_config,
+    make_reports,
+    make_trials,
+    remeasured,
+    write_baseline,
+    write_table,
+)
+
+from analysis.front import pareto_front
+from analysis.load import Study, load_study
+from analysis.plots import front_picture
+from analysis.report import write_report
+from analysis.study_note import opening_note
+from analysis.table import rows
+from tuning.config import to_yaml
+from tuning.datasets import datasets_of
+from tuning.files import StudyFiles
+from tuning.front_models import write_cards
+from tuning.live_front import trial_ranks
+from tuning.outcome import Goals
+from tuning.records import TrialState
+from tuning.schema import dump
+from tuning.telling import tell_outcome
+from tuning.tracking import Tracker
+
+PARAMETERS = ("lambd",)
+
+
+def write_told_study(root: Path, num_trials: int = 20) -> Study:
+    """The files of a finished study, its front's pipelines among them, and its forget image beside it."""
+    files = StudyFiles(root)
+    (root / "images").mkdir(parents=True)
+    forget, retain = root.parent / "forget.png", root.parent / "digits.npz"
+    forget.write_bytes(b"an image")
+    retain.write_bytes(b"images")
+    config = make_config(name=root.name, storage_path=str(root.parent), forget=(str(forget),), retain=str(retain))
+    files.study.write_text(to_yaml(config), encoding="utf-8")
+    write_baseline(files.baseline)
+    reports = judged(make_reports(num_trials))
+    write_table(files.reports, reports)
+    write_table(files.trials, make_trials(reports, failed=True))
+    front = remeasured(pareto_front(reports, OBJECTIVES, CONSTRAINTS, UNTOUCHED))
+    write_table(files.front, front)
+    for row in rows(front):
+        pipeline = files.checkpoint(row["trial_id"], row["step"])
+        (pipeline / "unet").mkdir(parents=True)
+        (pipeline / "model_index.json").write_text('{"_class_name": "DDPMPipeline"}')
+        (pipeline / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(bytes(1000))
+    return load_study(root)
+
+
+def tell(study: Study, uri: str) -> None:
+    """All that a launch tells of the study."""
+    files, config = study.files, study.config
+    tracker = Tracker(files, study=study.name, workload=config.workload, parameters=PARAMETERS, tracking_uri=uri)
+    tracker.start_study(
+        dump(config), files.study, datasets=datasets_of(config), note=opening_note(config, study.baseline)
+    )
+    tracker.log_baseline(study.untouched)
+    for trial in rows(study.trials):
+        name = trial["trial_id"]
+        tracker.start_trial(
+            name, {key: trial[key] for key in ("method", "seed", *PARAMETERS) if trial[key] == trial[key]}
+        )
+        for report in rows(study.reports[study.reports["trial_id"] == name]):
+            tracker.log_report(name, report)
+        tracker.end_trial(name, TrialState(trial["state"]), trial["reason"])
+    goals = Goals(study.objectives, study.constraints, study.search_reference, study.ideal or {})
+    front_picture(study, files.images / "front.png")
+    tell_outcome(
+        tracker,
+        study,
+        trial_ranks(study.reports, goals, study.trials),
+        write_cards(study, config.depot),
+        config.depot,
+        picture=files.images / "front.png",
+        report=write_report(files.root),
+    )
+    tracker.finish_study(TrialState.COMPLETE)
+    if not tracker.close(120):
+        raise RuntimeError(f"MLflow must take what it is told, but {files.mlflow_spool} is left")
