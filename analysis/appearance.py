@@ -32,6 +32,11 @@ def point_key(trial_id: object, step: object) -> str:
     return f"{trial_id}-{step}"
 
 
+def mean_key(trial_id: object, step: object) -> str:
+    """The name of a repeated setting's point, the mean of its runs."""
+    return f"mean:{trial_id}-{step}"
+
+
 def member_key(trial_id: object, step: object) -> str:
     """The name of a front member's point, whose values are those of the second measurement."""
     return f"member:{trial_id}-{step}"

@@ -13,7 +13,7 @@ import pandas as pd
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
-from analysis.appearance import FONT_COLOUR, MUTED, member_key, point_key
+from analysis.appearance import FONT_COLOUR, MUTED, mean_key, member_key, point_key
 from analysis.configurations import NUM_REPEATS, SPREAD, STDERR
 from analysis.load import Study
 from analysis.scene import REFERENCE_METHOD, Anchor, Scene, style_of
@@ -82,7 +82,7 @@ def add_reports(figure: go.Figure, study: Study, scene: Scene, *, legend: bool =
                 opacity=SOLID if feasible else FADED,
                 customdata=_keys(points),
                 hovertemplate=f"{_HOVER}<extra>{method}</extra>",
-                meta={"role": "reports", "method": method, "feasible": feasible, "x": scene.x, "y": scene.y},
+                meta={**_axes_of(scene), "role": "reports", "method": method, "feasible": feasible},
                 **where,
             )
 
@@ -113,7 +113,7 @@ def add_members(figure: go.Figure, study: Study, scene: Scene, *, line: bool = T
         line={"shape": "hv", "color": MUTED, "width": 1.5},
         marker=marker,
         text=text,
-        customdata=_keys(members, member_key),
+        customdata=_keys(members, members=study.is_finished),
         hovertemplate="%{text}<br>(%{x:.4g}, %{y:.4g})<extra>front</extra>",
         name="front" if not study.is_finished else "front, re-measured",
         showlegend=line,
@@ -142,13 +142,18 @@ def add_anchors(figure: go.Figure, scene: Scene, *, legend: bool = True, **where
         )  # fmt: skip
 
 
+def _axes_of(scene: Scene) -> dict[str, Any]:
+    return {"x": scene.x, "y": scene.y, "x_unit": scene.x_unit}
+
+
 def _bars(values: ArrayLike) -> dict[str, Any]:
     return {"type": "data", "array": np.nan_to_num(np.asarray(values, dtype=float)), "thickness": 1}
 
 
-def _keys(table: pd.DataFrame, key: Any = point_key) -> list[list[object]]:
+def _keys(table: pd.DataFrame, *, members: bool = False) -> list[list[object]]:
     if table.empty:
         return []
+    key = member_key if members else mean_key if NUM_REPEATS in table else point_key
     return [
         [key(trial, int(step)), str(trial), int(step)]
         for trial, step in zip(table["trial_id"], table["step"], strict=True)

@@ -83,7 +83,7 @@ def _add_search_front(figure: go.Figure, study: Study, scene: Scene) -> None:
     front = pareto_front(study.points, study.objectives, study.constraints, study.search_reference)
     figure.add_scatter(
         x=front[scene.x], y=front[scene.y], mode="lines", line={"shape": "hv", "color": FONT_COLOUR, "dash": "dot"},
-        hoverinfo="skip", name="front of the search", meta={"role": "front", "x": scene.x, "y": scene.y},
+        hoverinfo="skip", name="front of the search", meta={"role": "front", "x": scene.x, "y": scene.y, "x_unit": 1.0},
     )  # fmt: skip
 
 

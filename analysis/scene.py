@@ -80,6 +80,7 @@ class Scene:
         x_range: what the horizontal axis shows.
         y_range: what the vertical axis shows.
         num_outside: infeasible reports beyond the axes.
+        x_unit: what `x` of the reports was divided by.
     """
 
     x: str
@@ -92,6 +93,7 @@ class Scene:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     num_outside: int
+    x_unit: float = 1.0
 
 
 def style_of(method: str, methods: Sequence[str]) -> MethodStyle:
