@@ -12,126 +12,93 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
-from analysis.configurations import NUM_REPEATS, SPREAD, STDERR
+from analysis.appearance import DOMINATED, FONT_COLOUR, LEGEND_BELOW, NO_LEGEND
+from analysis.configurations import NUM_REPEATS
+from analysis.front import pareto_front
 from analysis.load import Study
-from analysis.scene import Anchor, MethodStyle, Scene, compose, hypervolume_by_trial, style_of
+from analysis.marks import (
+    ANCHOR_SYMBOLS,
+    FADED,
+    SOLID,
+    add_anchors,
+    add_members,
+    add_reports,
+    anchor_title,
+    axis_title,
+    drawn_methods,
+    errors,
+)
+from analysis.scene import Anchor, MethodStyle, Scene, can_judge, compose, hypervolume_by_trial, style_of
 
-_FADED, _SOLID = 0.25, 0.85
-_INK, _GREY = "#222222", "#777777"
-_ANCHOR_SYMBOLS = {"untouched": ("x", "X"), "retrained": ("cross", "P")}
+_GREY = "#777777"
 
 
 def front_figure(study: Study) -> go.Figure:
-    """The front among all reports: methods by colour and shape, the infeasible faded; baselines; recommended member.
+    """The front among all reports, with what it dominates: methods by colour and shape, infeasible reports hollow.
 
-    The axes show what is feasible, the front and the baselines; zoom out for reports beyond.
+    Besides: untouched and retrained model, the reference method at its best (`analysis.scene.REFERENCE_METHOD`), the
+    recommended member, and the front of the search, by values that the front was chosen by. The axes show what is
+    feasible, the front and the baselines; zoom out for reports beyond.
     """
     scene = compose(study)
     figure = go.Figure()
-    for method in _methods(study, scene):
-        style = style_of(method, study.config.methods)
-        _add_reports(figure, scene, scene.infeasible, method, style, _FADED, f"{method}, infeasible")
-        _add_reports(figure, scene, scene.feasible, method, style, _SOLID, method)
-    _add_front(figure, study, scene)
-    for anchor in scene.anchors:
-        symbol = _ANCHOR_SYMBOLS[anchor.name][0]
-        marker = {"symbol": symbol, "size": 14, "color": _INK}
-        errors = {"error_x": _bars([anchor.x_error]), "error_y": _bars([anchor.y_error])}
-        figure.add_scatter(x=[anchor.x], y=[anchor.y], mode="markers", name=anchor.name, marker=marker, **errors)
-    figure.update_layout(template="plotly_white", height=560, legend={"itemsizing": "constant"}, hovermode="closest")
+    _add_dominated(figure, study, scene)
+    add_reports(figure, study, scene)
+    _add_search_front(figure, study, scene)
+    add_members(figure, study, scene, line=_is_traded_off(study))
+    add_anchors(figure, scene)
+    figure.update_layout(template="plotly_white", height=560, hovermode="closest", **LEGEND_BELOW)
     figure.update_xaxes(title_text=axis_title(study, scene.x), range=scene.x_range)
     figure.update_yaxes(title_text=axis_title(study, scene.y), range=scene.y_range)
     return figure
+
+
+def _is_traded_off(study: Study) -> bool:
+    """Whether the picture shows all that a front trades off, so that its edge can be drawn."""
+    return len(study.objectives) == 2
+
+
+def _add_dominated(figure: go.Figure, study: Study, scene: Scene) -> None:
+    """Shades what the front dominates, as far as the axes go."""
+    if scene.members.empty or not _is_traded_off(study):
+        return
+    x, y = (scene.members[column].to_numpy(dtype=float) for column in (scene.x, scene.y))
+    signs = {goal.metric: goal.sign for goal in study.objectives}
+    worst_x, worst_y = (
+        max(ends) if signs[column] > 0 else min(ends)
+        for column, ends in ((scene.x, scene.x_range), (scene.y, scene.y_range))
+    )
+    corners_x = [x[0], *np.repeat(x[1:], 2), worst_x, worst_x]
+    corners_y = [*np.repeat(y, 2), worst_y]
+    figure.add_scatter(
+        x=[x[0], *corners_x], y=[worst_y, *corners_y], mode="lines", fill="toself", fillcolor=DOMINATED,
+        line={"width": 0}, hoverinfo="skip", name="dominated by the front",
+    )  # fmt: skip
+
+
+def _add_search_front(figure: go.Figure, study: Study, scene: Scene) -> None:
+    """The front of the reports as trials measured them: what other bounds would make of it is drawn into this trace."""
+    if not _is_traded_off(study) or not can_judge(study) or study.points.empty:
+        return
+    front = pareto_front(study.points, study.objectives, study.constraints, study.search_reference)
+    figure.add_scatter(
+        x=front[scene.x], y=front[scene.y], mode="lines", line={"shape": "hv", "color": FONT_COLOUR, "dash": "dot"},
+        hoverinfo="skip", name="front of the search", meta={"role": "front", "x": scene.x, "y": scene.y, "x_unit": 1.0},
+    )  # fmt: skip
 
 
 def hypervolume_figure(study: Study) -> go.Figure:
     """The normalised hypervolume (untouched model 0, ideal 1) after each trial."""
     table = hypervolume_by_trial(study)
     figure = go.Figure()
-    line = {"shape": "hv", "color": _INK}
-    figure.add_scatter(x=table["trial_id"], y=table["hypervolume"], mode="lines+markers", line=line, name="hypervolume")
-    figure.update_layout(template="plotly_white", height=320, showlegend=False)
-    figure.update_xaxes(title_text="trial", type="category")
-    figure.update_yaxes(title_text="hypervolume (untouched 0, ideal 1)", rangemode="tozero")
-    return figure
-
-
-def axis_title(study: Study, column: str) -> str:
-    """The metric's label and which way is better."""
-    better = {"minimize": "lower is better", "maximize": "higher is better"}
-    directions = {objective.metric: better[objective.direction] for objective in study.objectives}
-    return f"{study.label(column)}, {directions[column]}" if column in directions else study.label(column)
-
-
-def _methods(study: Study, scene: Scene) -> list[str]:
-    """The methods that are drawn, in the study's order."""
-    tables = [table["method"] for table in (scene.feasible, scene.infeasible, scene.members) if "method" in table]
-    present = set(pd.concat(tables)) if tables else set()
-    return [method for method in study.config.methods if method in present]
-
-
-def _bars(errors: ArrayLike) -> dict[str, Any]:
-    return {"type": "data", "array": np.nan_to_num(np.asarray(errors, dtype=float)), "thickness": 1}
-
-
-def _errors(table: pd.DataFrame, metric: str) -> np.ndarray:
-    """Half the length of each bar: the spread between the runs of a setting, of one that was run once its error."""
-    values = np.full(len(table), np.nan)
-    for name in (metric + SPREAD, metric + STDERR) if NUM_REPEATS in table else (metric + STDERR,):
-        known = table[name].to_numpy(dtype=float) if name in table else np.zeros(len(table))
-        values = np.where(np.isnan(values), known, values)
-    return np.asarray(np.nan_to_num(values))
-
-
-def _bars_say(table: pd.DataFrame) -> str:
-    """What the bars of a front are, for its legend."""
-    return "(± 1 spread of its runs,\nits error if run once)" if NUM_REPEATS in table else "(± 1 standard error)"
-
-
-def _hover(table: pd.DataFrame) -> list[str]:
-    texts = [f"trial {row.trial_id}, step {row.step}<br>{row.method}" for row in table.itertuples()]
-    runs = table[NUM_REPEATS] if NUM_REPEATS in table else [1] * len(table)
-    return [f"{text}, {count} runs" if count > 1 else text for text, count in zip(texts, runs, strict=True)]
-
-
-def _add_reports(
-    figure: go.Figure, scene: Scene, table: pd.DataFrame, method: str, style: MethodStyle, opacity: float, name: str
-) -> None:
-    rows = table[table["method"] == method] if "method" in table else table
-    if rows.empty:
-        return
-    marker = {"symbol": style.plotly_symbol, "size": 8, "color": style.colour}
+    line, marker = {"shape": "hv", "color": FONT_COLOUR}, {"size": 4}
     figure.add_scatter(
-        x=rows[scene.x], y=rows[scene.y], mode="markers", name=name, marker=marker, opacity=opacity, text=_hover(rows)
-    )  # fmt: skip
-
-
-def _add_front(figure: go.Figure, study: Study, scene: Scene) -> None:
-    members = scene.members
-    if members.empty:
-        return
-    styles = [style_of(method, study.config.methods) for method in members["method"]]
-    marker = {
-        "symbol": [style.plotly_symbol for style in styles],
-        "color": [style.colour for style in styles],
-        "size": 12,
-        "line": {"width": 1.5, "color": _INK},
-    }
-    figure.add_scatter(
-        x=members[scene.x],
-        y=members[scene.y],
-        error_x=_bars(_errors(members, scene.x)),
-        error_y=_bars(_errors(members, scene.y)),
-        mode="lines+markers",
-        line={"shape": "hv", "color": _GREY, "width": 1.5},
-        marker=marker,
-        text=_hover(members),
-        name="front" if not study.is_finished else "front, re-measured",
+        x=table["trial_id"], y=table["hypervolume"], mode="lines+markers", line=line, marker=marker, name="hypervolume"
     )
-    if scene.choice.position is not None:
-        best = members.iloc[scene.choice.position]
-        star = {"symbol": "star", "size": 24, "color": "rgba(0,0,0,0)", "line": {"width": 2, "color": _INK}}
-        figure.add_scatter(x=[best[scene.x]], y=[best[scene.y]], mode="markers", marker=star, name="recommended")
+    figure.update_layout(template="plotly_white", height=320, **NO_LEGEND)
+    figure.update_xaxes(title_text="trial", type="category", nticks=12)
+    figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
+    return figure
 
 
 def front_picture(study: Study, path: Path) -> None:
@@ -144,12 +111,12 @@ def front_picture(study: Study, path: Path) -> None:
     scene = compose(study)
     figure = Figure(figsize=(9.6, 5.4), dpi=150, layout="constrained")
     axes = figure.subplots()
-    for method in _methods(study, scene):
+    for method in drawn_methods(study, scene):
         style = style_of(method, study.config.methods)
-        for table, alpha in ((scene.infeasible, _FADED), (scene.feasible, _SOLID)):
+        for table, alpha in ((scene.infeasible, FADED), (scene.feasible, SOLID)):
             rows = table[table["method"] == method]
             _scatter(axes, rows[scene.x], rows[scene.y], style, alpha)
-        _scatter(axes, [], [], style, _SOLID, label=method)
+        _scatter(axes, [], [], style, SOLID, label=method)
     _draw_front(axes, study, scene)
     for anchor in scene.anchors:
         _draw_anchor(axes, anchor)
@@ -163,6 +130,11 @@ def front_picture(study: Study, path: Path) -> None:
         title = "faded: infeasible" + (f"\n({scene.num_outside} beyond the axes)" if scene.num_outside else "")
         figure.legend(handles, labels, loc="outside right upper", fontsize=10, title=title, frameon=False)
     figure.savefig(path, format="png")
+
+
+def _bars_say(table: pd.DataFrame) -> str:
+    """What the bars of a front are, for its legend."""
+    return "(± 1 spread of its runs,\nits error if run once)" if NUM_REPEATS in table else "(± 1 standard error)"
 
 
 def _scatter(
@@ -179,21 +151,21 @@ def _draw_front(axes: Axes, study: Study, scene: Scene) -> None:
     label = "front" if not study.is_finished else f"front, re-measured\n{_bars_say(members)}"
     axes.step(x, y, where="post", color=_GREY, linewidth=1.3, zorder=2, label=label)
     axes.errorbar(
-        x, y, _errors(members, scene.y), _errors(members, scene.x), fmt="none", ecolor=_INK, elinewidth=1, zorder=3
+        x, y, errors(members, scene.y), errors(members, scene.x), fmt="none", ecolor=FONT_COLOUR, elinewidth=1, zorder=3
     )  # fmt: skip
     for method, left, top in zip(members["method"], x, y, strict=True):
         style = style_of(method, study.config.methods)
-        axes.scatter(left, top, c=style.colour, marker=style.matplotlib_marker, s=80, edgecolors=_INK, zorder=4)
+        axes.scatter(left, top, c=style.colour, marker=style.matplotlib_marker, s=80, edgecolors=FONT_COLOUR, zorder=4)
     if scene.choice.position is not None:
         best = scene.choice.position
-        star: dict[str, Any] = {"marker": "*", "facecolors": "none", "edgecolors": _INK, "linewidths": 1.6}
+        star: dict[str, Any] = {"marker": "*", "facecolors": "none", "edgecolors": FONT_COLOUR, "linewidths": 1.6}
         axes.scatter(x[best], y[best], s=480, zorder=5, **star)
         axes.scatter([], [], s=120, label="recommended", **star)
 
 
 def _draw_anchor(axes: Axes, anchor: Anchor) -> None:
-    marker = _ANCHOR_SYMBOLS[anchor.name][1]
+    marker = ANCHOR_SYMBOLS[anchor.name][1]
     axes.errorbar(
         anchor.x, anchor.y, np.nan_to_num(anchor.y_error), np.nan_to_num(anchor.x_error),
-        fmt=marker, color=_INK, markersize=11, elinewidth=1, zorder=5, label=f"{anchor.name} model",
+        fmt=marker, color=FONT_COLOUR, markersize=11, elinewidth=1, zorder=5, label=anchor_title(anchor),
     )  # fmt: skip

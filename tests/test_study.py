@@ -19,6 +19,7 @@ from PIL import Image, ImageOps
 
 from analysis.front import pareto_front
 from analysis.load import load_study
+from analysis.samples import Pair, pairs
 from trainable.testing import write_tiny_study
 from tuning.events import read_events
 from tuning.optuna_store import open_storage
@@ -103,6 +104,18 @@ def test_every_promised_file_is_there(finished):
     baseline = json.loads((root(finished) / "baseline.json").read_text())
     assert baseline["retrained"]["nll"]["value"] > baseline["untouched"]["nll"]["value"]
     assert baseline["labels"]["fid"] == "FID (random features)"
+
+
+def test_every_report_and_member_is_shown_beside_the_untouched_model_from_equal_noise(finished):
+    study = load_study(root(finished))
+    of = pairs(study)
+    for row in study.reports.itertuples():
+        assert of[f"{row.trial_id}-{row.step}"] == Pair(
+            "untouched_search-samples", f"{row.trial_id}-{row.step}-samples"
+        )
+    for row in study.front.itertuples():
+        again = f"{row.trial_id}-{row.step}-final-samples"
+        assert of[f"member:{row.trial_id}-{row.step}"] == Pair("untouched-samples", again)
 
 
 def test_mlflow_has_one_study_run_and_one_child_a_trial(finished):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -43,10 +44,19 @@ def pictures(evidence: Evidence, *, forget_images: bool) -> dict[str, Tensor]:
     Where forget images may not be drawn, there are no denoisings, and samples that are copies of them are left black: a
     model that has not forgotten generates what it has memorised.
     """
-    samples = evidence.samples[:_NUM_DRAWN]
+    samples = _first_samples(evidence)
     if not forget_images:
         return {"samples": torch.where(_copies(evidence, samples)[:, None, None, None], -1.0, samples)}
     return {"samples": samples, "denoisings": evidence.denoisings.flatten(0, 1)[:_NUM_DRAWN]}
+
+
+def _first_samples(evidence: Evidence) -> Tensor:
+    """The samples that are drawn; where no metric asked for samples, no more than these are made."""
+    made = evidence.samples_so_far
+    if made is not None:
+        return made[:_NUM_DRAWN]
+    few = replace(evidence.fidelity, num_images=min(_NUM_DRAWN, evidence.fidelity.num_images))
+    return Evidence(evidence.denoiser, evidence.subject, few, evidence.seed).samples
 
 
 def _copies(evidence: Evidence, samples: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from tuning.baseline import RETRAINED, UNTOUCHED, Baseline
+from tuning.baseline import RETRAINED, UNTOUCHED, UNTOUCHED_SEARCH, Baseline
 from tuning.files import StudyFiles
 from tuning.schema import StudyConfig, dump
 
@@ -72,7 +72,7 @@ def keep(config: StudyConfig, key: str, baseline: Baseline, files: StudyFiles) -
     """Keep a baseline for later studies in the same storage path."""
     kept = config.local_storage / DIRECTORY / key
     kept.mkdir(parents=True, exist_ok=True)
-    for model in (UNTOUCHED, RETRAINED):
+    for model in (UNTOUCHED, UNTOUCHED_SEARCH, RETRAINED):
         for picture in files.images.glob(f"{model}-*.png"):
             shutil.copyfile(picture, kept / picture.name)
     baseline.save(kept / _FILE)  # last: it is what makes the entry count

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 TRIAL_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+#: Ends the name of a front member's pictures that were drawn when it was re-measured: ``00007-40-final-samples.png``.
+FINAL: Final = "final"
 
 
 @dataclass(frozen=True)

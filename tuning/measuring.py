@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from safetensors.torch import load_file
+from torch import Tensor
 
 from metrics import measure
 from metrics.evidence import Evidence
@@ -50,14 +51,28 @@ def measure_model(
         pipeline: where to write the measured models as diffusers pipelines, if anywhere.
         picture: name of its pictures among the study's; None draws none.
     """
-    measured, drawn = [], []
+    measured, drawing = [], _Drawing(plan, picture)
     for evidence, found in _each_model(plan, model, fidelity, seed, weights, pipeline):
         measured.append(found)
-        if picture is not None and plan.images is not None:
-            drawn.append(pictures(evidence, forget_images=plan.log_forget_images))
-    if picture is not None and plan.images is not None:
-        plan.depot.hand_over(save_pictures(drawn, plan.images, picture).values())
+        drawing.add(evidence)
+    drawing.save()
     return {name: pooled([of[name] for of in measured]) for name in plan.metrics}
+
+
+class _Drawing:
+    """The pictures of a measured model, for each of its forget sets; draws nothing where ``name`` is None."""
+
+    def __init__(self, plan: TrialPlan, name: str | None) -> None:
+        self._plan, self._name = plan, name
+        self._drawn: list[dict[str, Tensor]] = []
+
+    def add(self, evidence: Evidence) -> None:
+        if self._name is not None and self._plan.images is not None:
+            self._drawn.append(pictures(evidence, forget_images=self._plan.log_forget_images))
+
+    def save(self) -> None:
+        if self._name is not None and self._plan.images is not None:
+            self._plan.depot.hand_over(save_pictures(self._drawn, self._plan.images, self._name).values())
 
 
 def _each_model(
@@ -107,8 +122,13 @@ class SearchReference:
     offsets: Mapping[int, Sequence[Mapping[str, float]]]
 
 
-def measure_untouched(plan: TrialPlan, counts: Sequence[int]) -> SearchReference:
-    """The untouched model with all of the plan's images and with the first ``counts`` of them; runs in a worker."""
+def measure_untouched(plan: TrialPlan, counts: Sequence[int], picture: str | None = None) -> SearchReference:
+    """The untouched model with all of the plan's images and with the first ``counts`` of them; runs in a worker.
+
+    Its pictures, by the name ``picture`` among the study's, are drawn from the noise that trials' are drawn from; None
+    draws none.
+    """
+    drawing = _Drawing(plan, picture)
     began, seed, seconds = time.perf_counter(), plan.evaluation_seed, 0.0
     measured, offsets = [], []
     for last, found in _each_model(plan, plan.source.settings.model, plan.fidelity, seed):
@@ -116,7 +136,9 @@ def measure_untouched(plan: TrialPlan, counts: Sequence[int]) -> SearchReference
         measured.append(found)
         seconds += time.perf_counter() - began
         offsets.append(_offsets(plan, evidence, found))
+        drawing.add(evidence)
         began = time.perf_counter()
+    drawing.save()
     whole = {name: pooled([of[name] for of in measured]) for name in plan.metrics}
     names = [name for name in plan.metrics if is_of_samples(name)]
     by_images = {

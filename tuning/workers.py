@@ -13,7 +13,7 @@ import ray
 
 from diffusion.rng import derive_seed
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, with_given_ideal
-from tuning.files import StudyFiles
+from tuning.files import FINAL, StudyFiles
 from tuning.interruption import kept_sigterm
 from tuning.measuring import measure_model, measure_unmemorised, measure_untouched, prepare, timed_calibration
 from tuning.pace import Pace
@@ -112,10 +112,10 @@ class Workers:
         config, plan = self._config, self.plan
         full, seed = _final_fidelity(config), derive_seed(config.seed, "final")
         # What the untouched model generates may be the forget image itself.
-        picture = {"picture": UNTOUCHED} if config.log_forget_images else {}
+        drawn = {name: {"picture": name} if config.log_forget_images else {} for name in (UNTOUCHED, UNTOUCHED_SEARCH)}
         tasks: dict[str, Task] = {
-            UNTOUCHED: (measure_model, (plan, config.model, full, seed), picture),
-            UNTOUCHED_SEARCH: (measure_untouched, (plan, block_sizes(config, plan)), {}),
+            UNTOUCHED: (measure_model, (plan, config.model, full, seed), drawn[UNTOUCHED]),
+            UNTOUCHED_SEARCH: (measure_untouched, (plan, block_sizes(config, plan)), drawn[UNTOUCHED_SEARCH]),
         }
         if config.retrained_model:
             tasks[RETRAINED] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": RETRAINED})
@@ -135,14 +135,18 @@ class Workers:
         return Baseline(ideal, norms, self._labels, blocks, search.variety, search.offsets)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
-        """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines."""
+        """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines and draws their pictures."""
         config = self._config
         arguments = (self.plan, config.model, _final_fidelity(config), derive_seed(config.seed, "final"))
         tasks: list[Task] = [
             (
                 measure_model,
                 arguments,
-                {"weights": self._files.candidate(*key), "pipeline": self._files.checkpoint(*key)},
+                {
+                    "weights": self._files.candidate(*key),
+                    "pipeline": self._files.checkpoint(*key),
+                    "picture": f"{self._files.checkpoint(*key).name}-{FINAL}",
+                },
             )
             for key in keys
         ]

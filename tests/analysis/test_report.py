@@ -18,7 +18,7 @@ from analysis.load import load_study
 from analysis.plots import front_figure, front_picture, hypervolume_figure
 from analysis.report import main as report_main
 from analysis.report import write_report
-from analysis.scene import compose, hypervolume_by_trial
+from analysis.scene import REFERENCE_METHOD, best_of_reference, compose, hypervolume_by_trial
 from tuning.outcome import TIME_BUDGET
 
 StudyMaker = Callable[..., Path]
@@ -56,7 +56,7 @@ class TestPictures:
         scene = compose(study)
         assert (scene.x, scene.y) == ("sscd", "nll")
         assert len(scene.feasible) + len(scene.infeasible) == 80
-        assert [anchor.name for anchor in scene.anchors] == ["untouched", "retrained"]
+        assert [anchor.name for anchor in scene.anchors] == ["untouched", "retrained", "naive_deletion"]
         for table in (scene.feasible, scene.members):
             assert table["sscd"].between(*scene.x_range).all()
             assert table["nll"].between(*scene.y_range).all()
@@ -67,17 +67,45 @@ class TestPictures:
         study = load_study(make_study())
         figure = front_figure(study)
         traces = {trace.name: trace for trace in figure.data}
-        assert {"siss", "neggrad, infeasible", "front, re-measured", "untouched", "retrained", "recommended"} <= set(
-            traces
-        )
+        assert {
+            "siss", "neggrad, infeasible", "front, re-measured", "front of the search", "dominated by the front",
+            "untouched model", "retrained model", "naive_deletion at its best", "recommended",
+        } <= set(traces)  # fmt: skip
         assert list(traces["front, re-measured"].x) == sorted(study.front["sscd"])
         assert (np.asarray(traces["front, re-measured"].error_y.array) == 0.03).all()
         assert traces["neggrad, infeasible"].opacity < traces["siss"].opacity
+        assert traces["neggrad, infeasible"].marker.symbol == traces["neggrad"].marker.symbol + "-open"
         colours = {traces[name].marker.color for name in ("siss", "siss_no_is", "naive_deletion")}
         shapes = {traces[name].marker.symbol for name in ("siss", "siss_no_is", "naive_deletion")}
         assert len(colours) == len(shapes) == 3
         assert "FID" not in figure.layout.xaxis.title.text
         assert figure.layout.yaxis.title.text == "NLL, bits/dim, higher is better"
+
+    def test_what_the_front_dominates_is_shaded(self, make_study: StudyMaker) -> None:
+        figure = front_figure(load_study(make_study()))
+        [shade] = [trace for trace in figure.data if trace.name == "dominated by the front"]
+        [front] = [trace for trace in figure.data if trace.name == "front, re-measured"]
+        corners = set(zip(shade.x, shade.y, strict=True))
+        worst = (max(figure.layout.xaxis.range), min(figure.layout.yaxis.range))
+        assert {*zip(front.x, front.y, strict=True), worst} <= corners
+        assert set(zip(front.x[1:], front.y, strict=False)) <= corners, "between two members runs the edge of the worse"
+
+    def test_the_reference_method_at_its_best(self, make_study: StudyMaker) -> None:
+        study = load_study(make_study())
+        [anchor] = [anchor for anchor in compose(study).anchors if anchor.name == REFERENCE_METHOD]
+        own = study.reports.query(f"method == '{REFERENCE_METHOD}' and feasible").reset_index(drop=True)
+        volumes = [hypervolume(own.iloc[[n]], OBJECTIVES, UNTOUCHED, RETRAINED) for n in range(len(own))]
+        best = own.iloc[int(np.argmax(volumes))]
+        assert (anchor.trial_id, anchor.step, anchor.x) == (best["trial_id"], best["step"], best["sscd"])
+
+    def test_a_reference_that_keeps_no_bound_is_the_nearest_to_it(self, make_study: StudyMaker) -> None:
+        reports = make_reports(5)
+        reports.loc[reports["method"] == REFERENCE_METHOD, "fid"] += 30
+        study = load_study(make_study(reports))
+        position = best_of_reference(study, study.reports)
+        own = study.reports.query(f"method == '{REFERENCE_METHOD}'")
+        assert study.reports.iloc[position]["fid"] == own["fid"].min()
+        assert best_of_reference(study, study.reports.query("method == 'siss'")) is None
 
     def test_hypervolume_rises_trial_by_trial(self, make_study: StudyMaker) -> None:
         study = load_study(make_study())

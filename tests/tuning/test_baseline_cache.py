@@ -71,9 +71,11 @@ def test_a_kept_baseline_comes_back_with_its_pictures(study, tmp_path):
     chosen = config(study, tmp_path)
     first, second = StudyFiles(tmp_path / "first"), StudyFiles(tmp_path / "second")
     first.images.mkdir(parents=True)
-    (first.images / "untouched-samples.png").write_bytes(b"picture")
+    for name in ("untouched", "untouched_search", "00001-10"):
+        (first.images / f"{name}-samples.png").write_bytes(b"picture")
     assert recall(chosen, "key", second) is None
     keep(chosen, "key", BASELINE, first)
     assert recall(chosen, "key", second) == BASELINE
-    assert (second.images / "untouched-samples.png").read_bytes() == b"picture"
+    pictures = {path.name: path.read_bytes() for path in second.images.iterdir()}
+    assert pictures == {"untouched-samples.png": b"picture", "untouched_search-samples.png": b"picture"}
     assert recall(chosen, "another", second) is None
