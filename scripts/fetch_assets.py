@@ -41,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="address that takes the place of https://HOST in every download; it gets no names, keys and tokens",
     )
+    parser.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")
     return parser
 
 
@@ -105,7 +106,8 @@ def main(argv: Sequence[str] | None = None, client: Client | None = None) -> int
     """Run the command; returns its exit status."""
     arguments = parse_arguments(argv)
     errors = Console(stderr=True, highlight=False)
-    fetcher = Fetcher(arguments.target, Display(Console(highlight=False)), arguments.mirror, client or Client())
+    display = Display(Console(highlight=False, quiet=arguments.quiet))
+    fetcher = Fetcher(arguments.target, display, arguments.mirror, client or Client())
     try:
         arguments.target.mkdir(parents=True, exist_ok=True)
         with FileLock(arguments.target / ".fetching", timeout=0):

@@ -36,7 +36,7 @@ DETAIL_LENGTH: Final = 300
 class View(Protocol):
     """What a terminal shows of a study."""
 
-    def trials(self, running: int, done: int, failed: int, total: int) -> None: ...
+    def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None: ...
 
     def front(self, rows: Sequence[Mapping[str, Any]], hypervolume: float) -> None: ...
 
@@ -63,6 +63,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         records: reports and trials; written before anything else hears of a report.
         goals: what the front is made by.
         num_trials: trials of the study in all, for the view.
+        reports_per_trial: of one that runs to its end, for the view.
         tracker: MLflow, or None.
         view: the terminal, or None.
         outcome: how the searcher judged a trial (``ConstrainedOptunaSearch.outcome``); it knows of trials that Ray
@@ -78,12 +79,15 @@ class StudyCallback(Callback):  # type: ignore[misc]
         goals: Goals,
         *,
         num_trials: int,
+        reports_per_trial: int = 1,
         tracker: Tracker | None = None,
         view: View | None = None,
         outcome: Callable[[str], Outcome | None] | None = None,
         scheduler: Stateful | None = None,
     ) -> None:
         self._records, self._goals, self._num_trials = records, goals, num_trials
+        self._reports_per_trial = reports_per_trial
+        self._running: dict[str, int] = {}  # trial → how often it reported
         self._tracker, self._view = tracker, view
         self._outcome, self._scheduler = outcome, scheduler
         reports = records.reports_frame()
@@ -100,6 +104,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._records.start_trial(name, trial.config)
         if self._tracker:
             self._tracker.start_trial(name, trial.config)
+        self._running[name] = len(self._records.steps(name))
         self._show_trials()
 
     def on_trial_result(
@@ -120,8 +125,11 @@ class StudyCallback(Callback):  # type: ignore[misc]
         self._repeated |= int(report.get("repeat", 0)) > 0
         if _is_candidate(report):
             self._front.add(report)
+        if report["trial_id"] in self._running:
+            self._running[report["trial_id"]] += 1
         if self._view:
             self._view.front(*self._live_front())
+        self._show_trials()
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial ran to its end or was stopped, unless the searcher takes it as failed; or it could not start."""
@@ -177,6 +185,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def _end_trial(self, trial: Trial, state: TrialState, reason: str = "", detail: str = "") -> None:
         name = trial_name(trial)
+        self._running.pop(name, None)
         self._records.end_trial(name, trial.config, state, reason, (trial.last_result or {}).get("time_total_s"))
         if self._tracker:
             self._tracker.end_trial(name, state, reason, detail)
@@ -189,7 +198,10 @@ class StudyCallback(Callback):  # type: ignore[misc]
         if self._view:
             count = self._records.num_trials
             done = count[TrialState.COMPLETE] + count[TrialState.STOPPED]
-            self._view.trials(count[TrialState.RUNNING], done, count[TrialState.FAIL], self._num_trials)
+            under_way = sum(self._running.values()) / self._reports_per_trial
+            self._view.trials(
+                count[TrialState.RUNNING], done, count[TrialState.FAIL], self._num_trials, under_way=under_way
+            )
 
 
 def _is_candidate(report: Mapping[str, Any]) -> bool:

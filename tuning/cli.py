@@ -18,7 +18,7 @@ from tuning.schema import StudyConfig
 from tuning.studyfile import parse_mapping
 
 DEFAULT_STUDY = "studies/mnist_tshirt.yaml"
-_SWITCHES = ("resume", "dry_run")
+_SWITCHES = ("resume", "dry_run", "quiet")
 _ALIASES = {"constraint": "constraints"}
 _EXAMPLES = {"fix": "lambd=0.5", "ideal": "nll=1.5", "resources_per_trial": "small_gpu=1"}
 
@@ -31,11 +31,13 @@ class Options:
         study: the study file named by ``--study``; None where none was.
         resume: go on with a study that was started.
         dry_run: print the configuration and stop.
+        quiet: say nothing but what went wrong.
     """
 
     study: str | None = None
     resume: bool = False
     dry_run: bool = False
+    quiet: bool = False
 
 
 class _Formatter(argparse.HelpFormatter):
@@ -85,10 +87,10 @@ def _choices(field: FieldInfo) -> tuple[str, ...]:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser: ``--study``, ``--resume``, ``--dry-run`` and a flag for each field of `StudyConfig`."""
+    """The parser: ``--study``, ``--resume``, ``--dry-run``, ``--quiet`` and a flag for each field of `StudyConfig`."""
     parser = argparse.ArgumentParser(
         prog="tune_unlearning.py",
-        usage="%(prog)s [--study FILE] [--FIELD VALUE ...] [--resume] [--dry-run]",
+        usage="%(prog)s [--study FILE] [--FIELD VALUE ...] [--resume] [--dry-run] [--quiet]",
         description="Searches for the methods and hyper-parameters that make a diffusion model forget given images, "
         "and ends in a constrained Pareto front. Without flags it runs the embedded study on this machine.",
         epilog="Every field can be set in the study file or by its flag; a flag wins. 'none' unsets an optional field.",
@@ -100,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--study", nargs="*", action="append", metavar="FILE", help=study_help)
     parser.add_argument("--resume", nargs="*", action="append", metavar="", help="go on with a study that was started")
     parser.add_argument("--dry-run", nargs="*", action="append", metavar="", help="print the configuration and stop")
+    parser.add_argument("--quiet", nargs="*", action="append", metavar="", help="print nothing but errors")
     aliases = {field: alias for alias, field in _ALIASES.items()}
     for name, field in StudyConfig.model_fields.items():
         flags = [flag_of(name)] + ([flag_of(aliases[name])] if name in aliases else [])

@@ -20,6 +20,7 @@ from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
 from tuning.depot_checks import records_problems
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
+from tuning.mirror import Told, nobody
 from tuning.problems import ConfigError, Problem
 from tuning.schema import StudyConfig, local_directory
 from tuning.studyfile import field_problems, from_yaml, merged, missing_field, read_mapping, to_yaml, unknown_key
@@ -72,11 +73,12 @@ _LOOKED_AT = 40
 _LENIENT = ConfigDict(coerce_numbers_to_str=StudyConfig.model_config.get("coerce_numbers_to_str", False))
 
 
-def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
+def load_config(argv: Sequence[str], told: Told = nobody) -> tuple[StudyConfig, Options]:
     """The configuration and options that a command line asks for.
 
     Args:
         argv: the words after the command's name.
+        told: hears how far it is where a study's records are fetched from an object store.
 
     Returns:
         The validated configuration, its paths absolute, and the options.
@@ -86,7 +88,7 @@ def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
         SystemExit: ``--help`` was asked for and printed.
     """
     flags, options, problems = parse_flags(argv)
-    base, recorded = _layers(flags, options, problems)
+    base, recorded = _layers(flags, options, problems, told)
     dropped = _dropped(base or {}, flags)
     given = merged({name: value for name, value in (base or {}).items() if name not in dropped}, flags)
     values = checks.resolved_paths(_valid_values(given, problems, complete=base is not None))
@@ -102,14 +104,14 @@ def load_config(argv: Sequence[str]) -> tuple[StudyConfig, Options]:
 
 
 def _layers(
-    flags: Mapping[str, Any], options: Options, problems: list[Problem]
+    flags: Mapping[str, Any], options: Options, problems: list[Problem], told: Told
 ) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     """What the flags are laid over, None where unreadable; and what the resumed study began with."""
     file = _read(paths.resolve_input(options.study or DEFAULT_STUDY), problems)
     if not options.resume:
         return file, None
     where = {**(file or {}), **flags}
-    recorded = _recorded(where.get("storage_path"), where.get("name"), problems)
+    recorded = _recorded(where.get("storage_path"), where.get("name"), problems, told)
     if recorded is None:
         return file, None
     return merged(recorded, (file or {}) if options.study is not None else {}), recorded
@@ -123,7 +125,7 @@ def _read(path: str, problems: list[Problem]) -> dict[str, Any] | None:
         return None
 
 
-def _recorded(storage_path: object, name: object, problems: list[Problem]) -> dict[str, Any] | None:
+def _recorded(storage_path: object, name: object, problems: list[Problem], told: Told) -> dict[str, Any] | None:
     """The ``study.yaml`` of a study; None where there is none, which `paths.study_problems` reports.
 
     Of a study in an object store the records are brought here first, if another machine has written the latest ones.
@@ -131,7 +133,7 @@ def _recorded(storage_path: object, name: object, problems: list[Problem]) -> di
     storage = str(storage_path or StudyConfig.model_fields["storage_path"].default)
     if not isinstance(name, str) or paths.name_problems(name):
         return None
-    problems += records_problems(storage, name)
+    problems += records_problems(storage, name, told)
     file = StudyFiles(paths.expanded(str(local_directory(storage))) / name).study
     recorded = _read(str(file), problems) if os.path.isfile(file) else None
     return None if recorded is None else {**recorded, "storage_path": storage}

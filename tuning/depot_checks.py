@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainable.depot import Depot, UnreachableError
 from tuning.files import StudyFiles
-from tuning.mirror import bring_back
+from tuning.mirror import Told, bring_back, nobody
 from tuning.paths import name_problems
 from tuning.problems import Problem, has_password
 from tuning.schema import is_remote, local_directory
@@ -36,12 +36,12 @@ def new_study_problems(storage_path: str, name: str, resume: bool) -> list[Probl
     return [Problem("a study's name must be new", f"{depot.location}, which exists", remedy)] if taken else []
 
 
-def records_problems(storage_path: str, name: str) -> list[Problem]:
+def records_problems(storage_path: str, name: str, told: Told = nobody) -> list[Problem]:
     """Have a study's records on this machine before it is resumed, and say what kept them away."""
     if not _can_be_asked(storage_path):
         return []
     try:
-        bring_back(storage_path, Path.cwd() / local_directory(storage_path) / name)
+        bring_back(storage_path, Path.cwd() / local_directory(storage_path) / name, told)
     except UnreachableError as error:
         return [unreachable(storage_path, error)]
     return []

@@ -6,8 +6,10 @@ Both go through one place already, so that nothing else has to know of the log.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -26,15 +28,22 @@ OF_A_REPORT: Final = (
     "step", "rung", "training_seconds", "evaluation_seconds", "peak_memory_gb", "feasible", "violation",
 )  # fmt: skip
 
+#: Parts of a stage of which each is kept as an event; of more at most one a second.
+FEW_PARTS: Final = 100
+
 
 class Progress(Protocol):
     """What shows a study's progress."""
 
-    def stage(self, name: str, total: int | None = None) -> None: ...
+    def stage(
+        self, name: str, total: int | None = None, *, expected: float | None = None, limit: float | None = None
+    ) -> None: ...
 
     def advance(self) -> None: ...
 
-    def trials(self, running: int, done: int, failed: int, total: int) -> None: ...
+    def reach(self, done: int, share: float) -> None: ...
+
+    def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None: ...
 
     def front(self, rows: Sequence[Mapping[str, Any]], hypervolume: float) -> None: ...
 
@@ -52,21 +61,27 @@ class LoggedView:
     def __init__(self, view: Progress, log: EventLog) -> None:
         self._view, self.log = view, log
         self._stage, self._done = "", 0
+        self._logged = -math.inf  # clock of the last stage event
         self._total: int | None = None
         self._hypervolume: float | None = None
 
-    def stage(self, name: str, total: int | None = None) -> None:
+    def stage(
+        self, name: str, total: int | None = None, *, expected: float | None = None, limit: float | None = None
+    ) -> None:
         self._stage, self._total, self._done = name, total, 0
         self._log_stage()
-        self._view.stage(name, total)
+        self._view.stage(name, total, expected=expected, limit=limit)
 
     def advance(self) -> None:
-        self._done += 1
-        self._log_stage()
+        self._count(self._done + 1)
         self._view.advance()
 
-    def trials(self, running: int, done: int, failed: int, total: int) -> None:
-        self._view.trials(running, done, failed, total)
+    def reach(self, done: int, share: float) -> None:
+        self._count(done)
+        self._view.reach(done, share)
+
+    def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None:
+        self._view.trials(running, done, failed, total, under_way=under_way)
 
     def front(self, rows: Sequence[Mapping[str, Any]], hypervolume: float) -> None:
         if hypervolume != self._hypervolume:
@@ -78,7 +93,15 @@ class LoggedView:
         self.log.write(EventName.MESSAGE, {"text": text})
         self._view.message(text)
 
+    def _count(self, done: int) -> None:
+        """Keep that so many parts are done; where they are very many, not each of them."""
+        changed, self._done = done != self._done, done
+        is_one_of_few = self._total is None or self._total <= FEW_PARTS or done == self._total
+        if changed and (is_one_of_few or time.monotonic() - self._logged >= 1.0):
+            self._log_stage()
+
     def _log_stage(self) -> None:
+        self._logged = time.monotonic()
         self.log.write(EventName.STAGE, {"stage": self._stage, "done": self._done, "total": self._total})
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from metrics import measure
 from metrics.evidence import Evidence
+from metrics.expected import Sizes, expected_rows
 from metrics.metric import Measurement
 from metrics.pooling import pooled
 from metrics.subject import Fidelity
@@ -25,6 +26,7 @@ from trainable.pictures import pictures, save_pictures
 from trainable.plan import Source, TrialPlan, places
 from trainable.quality import is_of_samples, variety
 from trainable.workloads.workload import Prepared
+from tuning.task_progress import Teller, watching
 
 #: Optimiser steps whose gradient norms are averaged.
 CALIBRATION_STEPS = 8
@@ -39,6 +41,7 @@ def measure_model(
     weights: Path | None = None,
     pipeline: Path | None = None,
     picture: str | None = None,
+    teller: Teller | None = None,
 ) -> dict[str, Measurement]:
     """The plan's metrics of the pipeline ``model``, or of it with ``weights``; runs in a worker.
 
@@ -50,9 +53,10 @@ def measure_model(
             put in the place of the pipeline's own.
         pipeline: where to write the measured models as diffusers pipelines, if anywhere.
         picture: name of its pictures among the study's; None draws none.
+        teller: tells how far it is.
     """
     measured, drawing = [], _Drawing(plan, picture)
-    for evidence, found in _each_model(plan, model, fidelity, seed, weights, pipeline):
+    for evidence, found in _each_model(plan, model, fidelity, seed, weights, pipeline, teller=teller):
         measured.append(found)
         drawing.add(evidence)
     drawing.save()
@@ -82,6 +86,8 @@ def _each_model(
     seed: int,
     weights: Path | None = None,
     pipeline: Path | None = None,
+    *,
+    teller: Teller | None = None,
 ) -> Iterator[tuple[Evidence, dict[str, Measurement]]]:
     """For each forget set the evidence on its model, and the plan's metrics; arguments as of ``measure_model``."""
     settings = plan.source.settings
@@ -90,18 +96,19 @@ def _each_model(
     workloads = plan.source.open_each()
     denoiser, rows = plan.source.load(workloads[0], model), evaluation_rows(fidelity)
     evidence: Evidence | None = None
-    for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
-        if files is not None:
-            with plan.depot.at_hand(files[index]) as file:
-                denoiser.network.load_state_dict(load_file(file))
-        if directories is not None:
-            workload.save_pipeline(denoiser.network, directories[index])
-            plan.depot.hand_over([directories[index]])
-        subject = workload.subject(prepared)
-        # One model generates the same images whatever it is to forget.
-        begun = evidence if files is None else None
-        evidence, found = evaluate(plan.metrics, denoiser, subject, fidelity, seed, rows, begun)
-        yield evidence, found
+    with watching(denoiser.network, teller):
+        for index, (workload, prepared) in enumerate(zip(workloads, plan.prepared, strict=True)):
+            if files is not None:
+                with plan.depot.at_hand(files[index]) as file:
+                    denoiser.network.load_state_dict(load_file(file))
+            if directories is not None:
+                workload.save_pipeline(denoiser.network, directories[index])
+                plan.depot.hand_over([directories[index]])
+            subject = workload.subject(prepared)
+            # One model generates the same images whatever it is to forget.
+            begun = evidence if files is None else None
+            evidence, found = evaluate(plan.metrics, denoiser, subject, fidelity, seed, rows, begun)
+            yield evidence, found
 
 
 @dataclass(frozen=True)
@@ -122,7 +129,9 @@ class SearchReference:
     offsets: Mapping[int, Sequence[Mapping[str, float]]]
 
 
-def measure_untouched(plan: TrialPlan, counts: Sequence[int], picture: str | None = None) -> SearchReference:
+def measure_untouched(
+    plan: TrialPlan, counts: Sequence[int], picture: str | None = None, teller: Teller | None = None
+) -> SearchReference:
     """The untouched model with all of the plan's images and with the first ``counts`` of them; runs in a worker.
 
     Its pictures, by the name ``picture`` among the study's, are drawn from the noise that trials' are drawn from; None
@@ -131,7 +140,7 @@ def measure_untouched(plan: TrialPlan, counts: Sequence[int], picture: str | Non
     drawing = _Drawing(plan, picture)
     began, seed, seconds = time.perf_counter(), plan.evaluation_seed, 0.0
     measured, offsets = [], []
-    for last, found in _each_model(plan, plan.source.settings.model, plan.fidelity, seed):
+    for last, found in _each_model(plan, plan.source.settings.model, plan.fidelity, seed, teller=teller):
         evidence = last  # the images of one model only: thousands of large ones fill a memory
         measured.append(found)
         seconds += time.perf_counter() - began
@@ -169,7 +178,9 @@ def _offsets(plan: TrialPlan, evidence: Evidence, whole: Mapping[str, Measuremen
     return found
 
 
-def measure_unmemorised(plan: TrialPlan, unseen: str | None, fidelity: Fidelity, seed: int) -> dict[str, Measurement]:
+def measure_unmemorised(
+    plan: TrialPlan, unseen: str | None, fidelity: Fidelity, seed: int, teller: Teller | None = None
+) -> dict[str, Measurement]:
     """``nll`` of images that the untouched model has not memorised, none where there are none; runs in a worker.
 
     Args:
@@ -180,7 +191,9 @@ def measure_unmemorised(plan: TrialPlan, unseen: str | None, fidelity: Fidelity,
     if subject is None:
         return {}
     denoiser, fidelity = plan.source.load(workload, plan.source.settings.model), replace(fidelity, num_probes=1)
-    return evaluate(["nll"], denoiser, subject, fidelity, seed, evaluation_rows(fidelity))[1]
+    rows = expected_rows(["nll"], fidelity, Sizes(len(subject.forget), 0))
+    with watching(denoiser.network, teller, rows):
+        return evaluate(["nll"], denoiser, subject, fidelity, seed, evaluation_rows(fidelity))[1]
 
 
 def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
@@ -192,7 +205,7 @@ def calibrate(plan: TrialPlan, seed: int) -> dict[str, float]:
     return timed_calibration(plan, seed)[0]
 
 
-def timed_calibration(plan: TrialPlan, seed: int) -> tuple[dict[str, float], float]:
+def timed_calibration(plan: TrialPlan, seed: int, teller: Teller | None = None) -> tuple[dict[str, float], float]:
     """As `calibrate`, and the seconds of one such step: the median, since the first ones are slow."""
     workloads = plan.source.open_each()
     denoiser = plan.source.load(workloads[0], plan.source.settings.model)
@@ -200,17 +213,23 @@ def timed_calibration(plan: TrialPlan, seed: int) -> tuple[dict[str, float], flo
     method, training = SISSNoIS(scaling_norm=1.0), plan.training
     limit = training_rows(training.batch_size)
     norms, seconds = [], []
-    for step in range(max(CALIBRATION_STEPS, len(workloads))):
-        turn, began = step % len(workloads), time.perf_counter()
-        batches = [
-            workloads[turn].batch(plan.prepared[turn], seed, step, index, training.batch_size)
-            for index in range(training.accumulation)
-        ]
-        geometry = accumulate(denoiser, method, batches, buffers, limit=limit)
-        norms.append((geometry.retain_norm, geometry.forget_norm))
-        seconds.append(time.perf_counter() - began)
+    with watching(denoiser.network, teller):
+        for step in range(calibration_steps(len(workloads))):
+            turn, began = step % len(workloads), time.perf_counter()
+            batches = [
+                workloads[turn].batch(plan.prepared[turn], seed, step, index, training.batch_size)
+                for index in range(training.accumulation)
+            ]
+            geometry = accumulate(denoiser, method, batches, buffers, limit=limit)
+            norms.append((geometry.retain_norm, geometry.forget_norm))
+            seconds.append(time.perf_counter() - began)
     retain, forget = (sum(values) / len(values) for values in zip(*norms, strict=True))
     return {"retain_gradient_norm": retain, "forget_gradient_norm": forget}, median(seconds)
+
+
+def calibration_steps(num_sets: int) -> int:
+    """Steps of a calibration: every forget set has its turn."""
+    return max(CALIBRATION_STEPS, num_sets)
 
 
 def prepare(source: Source, methods: Sequence[str]) -> tuple[tuple[Prepared, ...], dict[str, str]]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -30,6 +30,8 @@ TRIES: Final = 20
 
 #: File → inode, time of the last change, size.
 Marks = dict[Path, tuple[int, int, int]]
+#: Hears of files that are fetched: the study's name, how many are here, of how many.
+Told = Callable[[str, int, int], None]
 
 
 class Mirror:
@@ -133,12 +135,17 @@ def begin_launch(files: StudyFiles) -> None:
     write_text_atomic(files.launch, f"{_launch(files) + 1}\n")
 
 
-def bring_back(storage_path: str, root: Path) -> None:
+def nobody(study: str, done: int, total: int) -> None:
+    """Hears nothing."""
+
+
+def bring_back(storage_path: str, root: Path, told: Told = nobody) -> None:
     """Take the records of a study from the store, unless the latest launch was on this machine.
 
     Args:
         storage_path: the store's URL.
         root: the study's directory on this machine.
+        told: hears of every file.
 
     Raises:
         UnreachableError: the store does not answer, or refuses.
@@ -147,9 +154,10 @@ def bring_back(storage_path: str, root: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         latest = StudyFiles(Path(folder) / files.name)
         source = Depot(latest.root, storage_path)
-        for name, is_folder in source.entries(latest.root).items():
-            if not is_folder:
-                source.download(latest.root / name)
+        names = [name for name, is_folder in source.entries(latest.root).items() if not is_folder]
+        for done, name in enumerate(names, start=1):
+            source.download(latest.root / name)
+            told(files.name, done, len(names))
         if not latest.study.is_file() or _launch(files) >= _launch(latest):
             return
         _take_over(latest, files)

@@ -65,14 +65,17 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         records,
         session.goals,
         num_trials=config.num_trials,
+        reports_per_trial=len(config.rungs),
         tracker=session.tracker,
         view=session.view,
         outcome=lambda name: until.named(name, searcher.outcome(name)),
         scheduler=scheduler if isinstance(scheduler, Stateful) else None,
     )
-    if config.time_budget is not None and session.workers.pace is not None:
-        session.view.message(session.workers.pace.forecast(config.time_budget, config.rungs, slots))
-    session.view.stage("trials", config.num_trials)
+    pace = session.workers.pace
+    if config.time_budget is not None and pace is not None:
+        session.view.message(pace.forecast(config.time_budget, config.rungs, slots))
+    expected = None if pace is None else -(-config.num_trials // slots) * pace.trial_seconds(config.rungs)
+    session.view.stage("trials", config.num_trials, expected=expected, limit=config.time_budget)
     clock = TrialClock(slots)
     logging.getLogger("ray.tune.execution.tune_controller").addFilter(is_news)
     try:

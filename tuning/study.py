@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ from tuning.config import resume_command, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
 from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
-from tuning.logged import study_log
+from tuning.logged import LoggedView, study_log
 from tuning.mirror import Mirror, begin_launch
 from tuning.records import TrialState
 from tuning.remeasure import compared_columns, confirmed_front
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from tuning.terminal import StudyView
 
 __all__ = ["StudyFailedError", "StudyResult", "resume_command", "run_study"]
+
+#: Picture, page, MLflow, and what is tidied up.
+REPORT_PARTS: Final = 4
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
         study_log(config, files, view, resume=resume) as logged,
         Workers(config, files, logged) as workers,
     ):
-        baseline = _baseline(config, workers, files, resume)
+        baseline = _baseline(config, workers, files, logged, resume)
         workers.keep_quality(baseline)
         session = Session.open(config, files, workers, logged, baseline)
         try:
@@ -97,10 +100,11 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
             session.close()
 
 
-def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, resume: bool) -> Baseline:
+def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, view: LoggedView, resume: bool) -> Baseline:
     """The study's own on a resume, an earlier study's where all that it depends on is the same, else measured."""
     if resume and files.baseline.exists():
         return Baseline.load(files.baseline)
+    view.stage("look for a baseline that is known")
     key = content_key(config)
     baseline = recall(config, key, files)
     if baseline is None:
@@ -152,10 +156,10 @@ def _drop_other_checkpoints(depot: Depot, files: StudyFiles, kept: set[str]) -> 
 
 def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResult:
     """Pictures, report, MLflow, and what the terminal is told."""
-    session.view.stage("report")
     files, records, tracker = session.files, session.records, session.tracker
     depot = session.config.depot
-    depot.bring(files.images)
+    _bring_pictures(session)
+    session.view.stage("report", REPORT_PARTS)
     objectives = session.config.objectives
     reference, ideal = session.baseline.reference, session.baseline.ideal
     records.finalize(tracker.run_ids)
@@ -164,13 +168,17 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
     files.images.mkdir(exist_ok=True)
     study = load_study(files.root)
     front_picture(study, picture)
+    session.view.advance()
     report = write_report(files.root)
+    session.view.advance()
     ranks = trial_ranks(records.reports_frame(), session.goals, records.trials_frame())
     cards = write_cards(study, depot)
     tell_outcome(tracker, study, ranks, cards, depot, picture=picture, report=report)
     tracker.finish_study(TrialState.COMPLETE)
     tracker.flush()
+    session.view.advance()
     _drop_resume_states(depot, files)
+    session.view.advance()
     return StudyResult(
         files=files,
         location=depot.location,
@@ -180,6 +188,17 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
         timing=timing,
         tracking_uri=session.config.tracking_uri,
     )
+
+
+def _bring_pictures(session: Session) -> None:
+    """Have the workers' pictures on this machine, for the report."""
+    depot, images = session.config.depot, session.files.images
+    names = [] if depot.url is None else [name for name in depot.entries(images) if not (images / name).exists()]
+    if names:
+        session.view.stage("fetch pictures", len(names))
+    for name in names:
+        depot.download(images / name)
+        session.view.advance()
 
 
 def _drop_resume_states(depot: Depot, files: StudyFiles) -> None:

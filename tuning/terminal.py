@@ -1,7 +1,7 @@
 """What a study shows while it runs: its stage, its trials, the best points so far and the time left.
 
 A pure view. It reads nothing but what it is told, and nothing depends on what it shows. On a terminal it is live; in a
-log file it writes a line when something changes; when quiet it writes nothing.
+log file it writes a line when something changes, and each minute how far a long step is; when quiet it writes nothing.
 """
 
 from __future__ import annotations
@@ -15,14 +15,21 @@ from typing import Any, Final
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.table import Table
 from rich.text import Text
 
 from tuning.front_table import front_table, measured
+from tuning.remaining import RemainingTime, rounded
 from tuning.summary import final_summary
 
 __all__ = ["Stage", "StudyView", "Trials", "duration", "final_summary"]
 
 MAX_ROWS: Final = 6
+BAR_WIDTH: Final = 40
+#: Cells that a study's name keeps on a terminal that is too narrow.
+MIN_NAME: Final = 8
+#: Seconds between two lines of a log that say nothing but how far a stage is.
+LINE_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True)
@@ -32,23 +39,14 @@ class Stage:
     Args:
         name: what is done.
         total: parts that it has; None where it cannot be told.
-        started: clock at its start, in seconds.
         done: parts that are done.
-        skipped: parts that were done before it started, on a resume; they say nothing of the pace.
+        share: of the whole step that is done, in [0, 1]; parts may differ in size, and be half done.
     """
 
     name: str
     total: int | None
-    started: float
     done: int = 0
-    skipped: int = 0
-
-    def seconds_left(self, now: float) -> float | None:
-        """Time left at the pace so far; None before there is a pace."""
-        paced = self.done - self.skipped
-        if self.total is None or paced <= 0:
-            return None
-        return max(0.0, (now - self.started) / paced * (self.total - self.done))
+    share: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -87,6 +85,8 @@ class StudyView:
         self._console, self._name, self._metrics, self._quiet, self._clock = console, name, metrics, quiet, clock
         self._started = clock()
         self._stage: Stage | None = None
+        self._time = RemainingTime(self._started)
+        self._last_line = self._started
         self._trials: Trials | None = None
         self._rows: Sequence[Mapping[str, Any]] = ()
         self._hypervolume: float | None = None
@@ -104,26 +104,58 @@ class StudyView:
         if self._live:
             self._live.stop()
 
-    def stage(self, name: str, total: int | None = None) -> None:
-        """A new stage begins, of `total` parts where that is known."""
-        self._stage = Stage(name, total, self._clock())
+    def stage(
+        self, name: str, total: int | None = None, *, expected: float | None = None, limit: float | None = None
+    ) -> None:
+        """A new stage begins.
+
+        Args:
+            name: what is done.
+            total: parts that it has, where that is known.
+            expected: seconds that it is expected to take, where nothing is known of its own pace yet.
+            limit: seconds after which it is asked to end.
+        """
+        self._stage = Stage(name, total)
+        self._time = RemainingTime(self._clock(), expected=expected, limit=limit)
         self._log(f"{name}" if total is None else f"{name}: {total}")
 
     def advance(self) -> None:
-        """One part of the stage is done."""
+        """One part of the stage is done, of parts that are alike."""
         if self._stage is not None:
-            self._stage = replace(self._stage, done=self._stage.done + 1)
-            self._log(self._progress(self._stage))
+            done = self._stage.done + 1
+            self.reach(done, done / self._stage.total if self._stage.total else 0.0)
 
-    def trials(self, running: int, done: int, failed: int, total: int) -> None:
-        """How many trials are in which state; the stage is as far as they are."""
-        before, self._trials = self._trials, Trials(running, done, failed, total)
+    def reach(self, done: int, share: float) -> None:
+        """So many parts are done, and with what is done of the others so large a share of the stage."""
         if self._stage is not None:
-            ended = done + failed
-            skipped = self._stage.skipped if self._stage.done else ended if before is None else 0
-            self._stage = replace(self._stage, total=total, done=ended, skipped=skipped)
+            before, self._stage = self._stage, replace(self._stage, done=done, share=share)
+            self._time.reach(share, self._clock())
+            if done != before.done:
+                self._log(self._progress(self._stage))
+            elif share != before.share:
+                self._log_now_and_then(self._progress(self._stage, f", {share:.0%} done"))
+
+    def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None:
+        """How many trials are in which state; the stage is as far as they are.
+
+        Args:
+            running: how many run.
+            done: how many completed or were cut off.
+            failed: how many failed.
+            total: how many there will be.
+            under_way: what those that run have done, in trials.
+        """
+        before, self._trials = self._trials, Trials(running, done, failed, total)
+        share = min(1.0, (done + failed + under_way) / total) if total else 0.0
+        if self._stage is not None:
+            self._stage = replace(self._stage, total=total, done=done + failed, share=share)
+            if before is None:
+                self._time.set_out(share)
+            self._time.reach(share, self._clock())
         if before is None or (before.done, before.failed) != (done, failed):
             self._log(f"{self._trials}{self._left()}")
+        else:
+            self._log_now_and_then(f"{self._trials}, {share:.0%} done{self._left()}")
 
     def front(self, rows: Sequence[Mapping[str, Any]], hypervolume: float) -> None:
         """The best points so far, and their normalised hypervolume in [0, 1]."""
@@ -140,8 +172,8 @@ class StudyView:
     def render(self) -> RenderableType:
         """What is live on a terminal."""
         lines: list[RenderableType] = [self._headline()]
-        if self._stage is not None and self._stage.total:
-            lines.append(ProgressBar(total=self._stage.total, completed=self._stage.done, width=40))
+        if self._stage is not None:
+            lines.append(self._bar(self._stage))
         if self._trials is not None:
             lines.append(Text(str(self._trials)))
         if self._hypervolume is not None:
@@ -152,21 +184,43 @@ class StudyView:
         return Group(*lines)
 
     def _headline(self) -> Text:
-        stage = "" if self._stage is None else f" · {self._progress(self._stage)}"
-        return Text(f"{self._name}{stage} · {duration(self._clock() - self._started)} elapsed")
+        """One line: where the terminal is too narrow for all of it, a part of the name gives way."""
+        stage = "" if self._stage is None else f" · {_counted_stage(self._stage)}"
+        rest = Text(f"{stage} · {duration(self._clock() - self._started)} elapsed")
+        name = Text(self._name)
+        name.truncate(max(MIN_NAME, self._console.width - rest.cell_len), overflow="ellipsis")
+        return Text.assemble(name, rest)
 
-    def _progress(self, stage: Stage) -> str:
-        count = "" if stage.total is None else f" {stage.done}/{stage.total}"
-        return f"{stage.name}{count}{self._left()}"
+    def _bar(self, stage: Stage) -> RenderableType:
+        """How far a stage is; of one that has no parts only that it goes on."""
+        if stage.total is None:
+            return ProgressBar(total=None, width=BAR_WIDTH)
+        line = Table.grid(padding=(0, 1))
+        bar = ProgressBar(total=1.0, completed=stage.share, width=BAR_WIDTH)
+        line.add_row(bar, Text(f"{stage.share:.0%}{self._left()}"))
+        return line
+
+    def _progress(self, stage: Stage, more: str = "") -> str:
+        return f"{_counted_stage(stage)}{more}{self._left()}"
 
     def _left(self) -> str:
-        left = None if self._stage is None else self._stage.seconds_left(self._clock())
-        return "" if left is None else f", about {duration(left)} left"
+        left = self._time.seconds_left(self._clock())
+        return "" if left is None else f", about {duration(rounded(left))} left"
 
     def _log(self, text: str) -> None:
         """A line where nothing is live."""
         if self._live is None and not self._quiet:
-            self.message(f"[{duration(self._clock() - self._started)}] {text}")
+            self._last_line = self._clock()
+            self.message(f"[{duration(self._last_line - self._started)}] {text}")
+
+    def _log_now_and_then(self, text: str) -> None:
+        """The same, of what changes all the time."""
+        if self._clock() - self._last_line >= LINE_SECONDS:
+            self._log(text)
+
+
+def _counted_stage(stage: Stage) -> str:
+    return stage.name if stage.total is None else f"{stage.name} {stage.done}/{stage.total}"
 
 
 def duration(seconds: float) -> str:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import ray
 
@@ -21,12 +21,17 @@ from tuning.paths import PROJECT_ROOT
 from tuning.quality import as_measured, block_sizes, quality_rule
 from tuning.schema import LOCAL, StudyConfig
 from tuning.sources import select, source_of
+from tuning.task_progress import Listening, Teller
+from tuning.task_rows import rows_of_calibration, rows_of_model, rows_of_search_reference
 
 if TYPE_CHECKING:
     from metrics.metric import Measurement
     from trainable.plan import TrialPlan
     from tuning.logged import Progress
     from tuning.measuring import SearchReference
+
+#: Seconds between two looks at how far tasks are.
+LOOK_SECONDS: Final = 1.0
 
 
 class Workers:
@@ -86,7 +91,7 @@ class Workers:
 
         config = self._config
         source = source_of(config, threads_for(config.cpus_per_trial))
-        [(prepared, self._labels)] = self._run("prepare images", [(prepare, (source, config.methods), {})])
+        [(prepared, self._labels)] = self._run("prepare images", [Task(prepare, (source, config.methods))])
         for note in dict.fromkeys(note for of_set in prepared for note in of_set.notes):
             self._view.message(note)
         self._plan = TrialPlan(
@@ -113,15 +118,20 @@ class Workers:
         full, seed = _final_fidelity(config), derive_seed(config.seed, "final")
         # What the untouched model generates may be the forget image itself.
         drawn = {name: {"picture": name} if config.log_forget_images else {} for name in (UNTOUCHED, UNTOUCHED_SEARCH)}
-        tasks: dict[str, Task] = {
-            UNTOUCHED: (measure_model, (plan, config.model, full, seed), drawn[UNTOUCHED]),
-            UNTOUCHED_SEARCH: (measure_untouched, (plan, block_sizes(config, plan)), drawn[UNTOUCHED_SEARCH]),
+        rows, of_reference = rows_of_model(config, plan, full), rows_of_search_reference(config, plan)
+        tasks = {
+            UNTOUCHED: Task(measure_model, (plan, config.model, full, seed), drawn[UNTOUCHED], rows),
+            UNTOUCHED_SEARCH: Task(
+                measure_untouched, (plan, block_sizes(config, plan)), drawn[UNTOUCHED_SEARCH], of_reference
+            ),
         }
         if config.retrained_model:
-            tasks[RETRAINED] = (measure_model, (plan, config.retrained_model, full, seed), {"picture": RETRAINED})
+            arguments = (plan, config.retrained_model, full, seed)
+            tasks[RETRAINED] = Task(measure_model, arguments, {"picture": RETRAINED}, rows)
         else:
-            tasks[UNSEEN] = (measure_unmemorised, (plan, config.unseen, full, seed), {})
-        calibration: Task = (timed_calibration, (plan, derive_seed(config.seed, "calibration")), {})
+            tasks[UNSEEN] = Task(measure_unmemorised, (plan, config.unseen, full, seed), rows=rows)
+        of_steps = rows_of_calibration(plan)
+        calibration = Task(timed_calibration, (plan, derive_seed(config.seed, "calibration")), rows=of_steps)
         (norms, step_seconds), *results = self._run("measure baseline", [calibration, *tasks.values()])
         plan.depot.bring(self._files.images)
         measured = dict(zip(tasks, results, strict=True))
@@ -135,11 +145,13 @@ class Workers:
         return Baseline(ideal, norms, self._labels, blocks, search.variety, search.offsets)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
-        """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines and draws their pictures."""
+        """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines, draws their pictures."""
         config = self._config
-        arguments = (self.plan, config.model, _final_fidelity(config), derive_seed(config.seed, "final"))
-        tasks: list[Task] = [
-            (
+        full = _final_fidelity(config)
+        arguments = (self.plan, config.model, full, derive_seed(config.seed, "final"))
+        rows = rows_of_model(config, self.plan, full, num_models=len(self.plan.prepared))
+        tasks = [
+            Task(
                 measure_model,
                 arguments,
                 {
@@ -147,25 +159,48 @@ class Workers:
                     "pipeline": self._files.checkpoint(*key),
                     "picture": f"{self._files.checkpoint(*key).name}-{FINAL}",
                 },
+                rows,
             )
             for key in keys
         ]
         return self._run("re-measure the front", tasks)
 
     def _run(self, stage: str, tasks: Sequence[Task]) -> list[Any]:
-        """Results of all tasks, in order, with progress."""
+        """Results of all tasks, in order, with progress: of those that run too, where it is known what they take."""
         self._view.stage(stage, len(tasks))
         remote = ray.remote(**as_options(self._config.trial_resources))
-        waiting = [remote(function).remote(*args, **kwargs) for function, args, kwargs in tasks]
-        order = list(waiting)
-        while waiting:
-            done, waiting = ray.wait(waiting, num_returns=1)
-            ray.get(done)
-            self._view.advance()
-        return list(ray.get(order))
+        with Listening([task.rows for task in tasks]) as listening:
+            references = [
+                remote(task.function).remote(*task.arguments, **task.options_with(teller))
+                for task, teller in zip(tasks, listening.tellers, strict=True)
+            ]
+            place, waiting, done = {reference: index for index, reference in enumerate(references)}, references, set()
+            while waiting:
+                ended, waiting = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
+                ray.get(ended)
+                done |= {place[reference] for reference in ended}
+                self._view.reach(len(done), listening.share(done))
+        return list(ray.get(references))
 
 
-Task = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
+@dataclass(frozen=True)
+class Task:
+    """What a worker does once per study.
+
+    Attributes:
+        function: runs in the worker.
+        arguments, options: of it.
+        rows: network rows that it takes, of which it tells by an option ``teller``; None where it tells nothing.
+    """
+
+    function: Callable[..., Any]
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any] = field(default_factory=dict)
+    rows: int | None = None
+
+    def options_with(self, teller: Teller) -> dict[str, Any]:
+        """Those of the call."""
+        return dict(self.options) if self.rows is None else {**self.options, "teller": teller}
 
 
 def start_ray(address: str) -> None:

@@ -63,7 +63,7 @@ class Screen:
         self.fronts: list[tuple[int, float]] = []
         self.messages: list[str] = []
 
-    def trials(self, running: int, done: int, failed: int, total: int) -> None:
+    def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None:
         self.counts.append((running, done, failed, total))
 
     def front(self, rows: Any, hypervolume: float) -> None:

@@ -36,7 +36,7 @@ class Screen:
         self.told: list[tuple[Any, ...]] = []
 
     def __getattr__(self, name: str) -> Any:
-        return lambda *arguments: self.told.append((name, *arguments))
+        return lambda *arguments, **more: self.told.append((name, *arguments))
 
 
 @pytest.fixture
@@ -146,11 +146,12 @@ def test_a_view_is_told_all_and_stages_messages_and_better_fronts_are_kept(files
     view = LoggedView(screen, EventLog(files.events))
     view.stage("measure baseline", 2)
     view.advance()
-    view.trials(1, 0, 0, 5)
+    view.reach(1, 0.7)
+    view.trials(1, 0, 0, 5, under_way=0.5)
     view.front([{}], 0.25)
     view.front([{}], 0.25)
     view.message("trial 00003 failed: diverged")
-    assert [name for name, *_ in screen.told] == ["stage", "advance", "trials", "front", "front", "message"]
+    assert [name for name, *_ in screen.told] == ["stage", "advance", "reach", "trials", "front", "front", "message"]
     assert screen.told[0] == ("stage", "measure baseline", 2)
     assert [dict(event.facts) for event in read_events(files.events)] == [
         {"stage": "measure baseline", "done": 0, "total": 2},
@@ -158,6 +159,16 @@ def test_a_view_is_told_all_and_stages_messages_and_better_fronts_are_kept(files
         {"members": 1, "hypervolume": 0.25},
         {"text": "trial 00003 failed: diverged"},
     ]
+
+
+def test_of_very_many_parts_not_each_is_kept(files: StudyFiles) -> None:
+    view = LoggedView(Screen(), EventLog(files.events))
+    view.stage("fetch pictures", 1000)
+    for _ in range(1000):
+        view.advance()
+    done = [event.facts["done"] for event in read_events(files.events)]
+    assert (done[0], done[-1]) == (0, 1000)
+    assert len(done) < 50, "one a second"
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rich.cells import cell_len
 from rich.console import Console
 
 from analysis.select import Recommendation
@@ -16,7 +17,7 @@ from tuning.files import StudyFiles
 from tuning.front_table import front_table, measured
 from tuning.goals import Constraint, Objective
 from tuning.summary import mlflow_line
-from tuning.terminal import Stage, StudyView, duration, final_summary
+from tuning.terminal import StudyView, duration, final_summary
 
 ROWS = [
     {"trial_id": "00004", "method": "siss", "step": 40, "sscd": 0.31, "sscd_stderr": 0.02, "fid": 11.0},
@@ -79,7 +80,8 @@ def test_the_live_view_shows_stage_trials_points_and_time() -> None:
         view.front(ROWS, 0.25)
         text = rendered(view)
         view.message("a line that stays")
-    assert "embedded · trials 4/8, about 1 min 00 s left · 1 min 00 s elapsed" in text
+    assert "embedded · trials 4/8 · 1 min 00 s elapsed" in text
+    assert "50%, about 1 min 00 s left" in text
     assert "4 of 8 trials, 2 running, 1 failed" in text
     assert "front so far: 2 members, hypervolume 0.250" in text
     assert "00004" in text
@@ -119,10 +121,80 @@ def test_trials_of_before_a_resume_say_nothing_of_the_pace() -> None:
     assert out.getvalue().splitlines()[-1].endswith("about 1 min 30 s left")
 
 
+def test_trials_move_by_their_reports() -> None:
+    view, out, clock = make_view()
+    view.stage("trials", 8)
+    view.trials(2, 0, 0, 8)
+    for reports in (1, 2, 3):  # of 4 a trial
+        clock.now += 40
+        view.trials(2, 0, 0, 8, under_way=reports / 4)
+    assert out.getvalue().splitlines()[2:] == [
+        "[1 min 20 s] 0 of 8 trials, 2 running, 0 failed, 6% done, about 20 min 00 s left"
+    ], "a line a minute at most, where no trial ends"
+    assert "9%" in rendered(view)
+    view.trials(1, 1, 0, 8)
+    assert "1 of 8 trials" in out.getvalue().splitlines()[-1]
+
+
+def test_a_stage_of_few_tasks_moves_while_they_run() -> None:
+    view, out, clock = make_view()
+    view.stage("measure baseline", 4)
+    for second in range(1, 101):
+        clock.now += 1
+        view.reach(0, second / 500)
+    view.reach(1, 0.25)
+    assert out.getvalue().splitlines() == [
+        "[0 s] measure baseline: 4",
+        "[1 min 00 s] measure baseline 0/4, 12% done, about 7 min 20 s left",
+        "[1 min 40 s] measure baseline 1/4, about 6 min 40 s left",
+    ]
+
+
+def test_an_expected_time_and_a_budget_are_shown_from_the_beginning() -> None:
+    view, _, clock = make_view(terminal=True)
+    view.stage("trials", 8, expected=700.0, limit=300.0)
+    clock.now += 100
+    assert "0%, about 3 min 20 s left" in rendered(view)
+    clock.now += 250
+    assert "left" not in rendered(view)
+
+
 def test_no_pace_no_promise() -> None:
-    assert Stage("baseline", 4, started=0.0).seconds_left(50.0) is None
-    assert Stage("report", None, started=0.0, done=3).seconds_left(50.0) is None
-    assert Stage("trials", 4, started=0.0, done=4).seconds_left(50.0) == 0.0
+    view, _, clock = make_view(terminal=True)
+    view.stage("report", 4)
+    clock.now += 50
+    assert "report 0/4 · 50 s elapsed" in rendered(view)
+    view.stage("start Ray")
+    assert "start Ray · 50 s elapsed" in rendered(view)
+    view.stage("empty", 0)
+    view.advance()
+    assert "left" not in rendered(view)
+
+
+NAMES = ("embedded", "a study with spaces", "исследование-" * 9, "忘却の研究" * 12, "étude [bold]x[/bold]")
+
+
+@pytest.mark.parametrize("name", NAMES, ids=range(len(NAMES)))
+@pytest.mark.parametrize("width", [80, 40])
+def test_no_line_is_wider_than_the_terminal_and_the_time_is_always_seen(name: str, width: int) -> None:
+    out, clock = io.StringIO(), Clock()
+    console = Console(file=out, force_terminal=True, width=width, color_system=None, highlight=False)
+    view = StudyView(console, name, clock=clock)
+    view.stage("trials", 8)
+    view.trials(0, 7, 1, 8)
+    view.front([{**row, "nll": 5.082, "nll_stderr": 0.008} for row in ROWS], 0.25)
+    view.stage("re-measure the front", 12)
+    clock.now += 100
+    view.reach(3, 0.27)
+    shown = Console(file=io.StringIO(), width=width, color_system=None, record=True)
+    shown.print(view.render())
+    lines = shown.export_text().splitlines()
+    assert all(cell_len(line) <= width for line in lines)
+    assert "elapsed" in " ".join(lines[:3])
+    if width == 80:
+        assert lines[0].startswith(name[:8])
+        assert lines[0].endswith("re-measure the front 3/12 · 1 min 40 s elapsed")
+        assert lines[1].endswith("27%, about 4 min 30 s left")
 
 
 @pytest.mark.parametrize(
