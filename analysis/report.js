@@ -42,6 +42,18 @@
     return figure;
   }
 
+  // What two pictures have in common; under a ladder a report may have fewer samples than the untouched model.
+  function sayOfPair(pair) {
+    const says = element("p", "Both from the same noise, tile by tile.", { class: "note" });
+    const images = [...pair.querySelectorAll("img")];
+    const compare = () => {
+      const sizes = new Set(images.map((image) => `${image.naturalWidth} ${image.naturalHeight}`));
+      if (images.every((image) => image.complete) && sizes.size > 1) says.textContent = "The first tiles of both, row by row, are from the same noise.";
+    };
+    images.forEach((image) => image.addEventListener("load", compare));
+    return says;
+  }
+
   function rowsOf(table, row, untouched) {
     const body = element("table", null);
     const head = element("tr", null);
@@ -89,7 +101,7 @@
       const title = `${isMember ? "Front member: trial" : "Trial"} ${table.trial[row]}, step ${table.step[row]}`;
       const verdict = isMember ? "re-measured" : studyFront.keeps(table.values, currentBounds(), row) ? "keeps the bounds" : "outside the bounds";
       parts.push(element("h3", title), element("div", `${table.method[row]} · ${verdict}`, { class: "note" }), pair);
-      if (untouchedName && unlearnedName) parts.push(element("p", "Both from the same noise, tile by tile.", { class: "note" }));
+      if (untouchedName && unlearnedName) parts.push(sayOfPair(pair));
       parts.push(element("div", settingsOf(table, row)));
       parts.push(rowsOf(table, row, data.baselines[isMember ? "untouched" : "search"]));
     }
@@ -172,12 +184,12 @@
         update.y.push(axis(meta.y, 1, rows));
         update.customdata.push(rows.map((row) => [search.key[row], search.trial[row], search.step[row]]));
       });
-      if (traces.length) Plotly.restyle(figure, update, traces);
-      moveLines(figure, bounds);
+      if (traces.length) Plotly.update(figure, update, movedLines(figure, bounds), traces);
     }
   }
 
-  function moveLines(figure, bounds) {
+  // The new places of a figure's bounds, as an update of its layout.
+  function movedLines(figure, bounds) {
     const update = {};
     ((figure.layout && figure.layout.shapes) || []).forEach((shape, place) => {
       const [kind, constraint] = (shape.name || "").split(":");
@@ -186,7 +198,7 @@
       update[`shapes[${place}].x1`] = line;
       if (kind === "bound") update[`shapes[${place}].x0`] = line;
     });
-    if (Object.keys(update).length) Plotly.relayout(figure, update);
+    return update;
   }
 
   let waiting = false;
