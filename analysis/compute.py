@@ -126,5 +126,5 @@ def compute_figure(study: Study) -> go.Figure:
     )  # fmt: skip
     figure.update_layout(template="plotly_white", height=320, **NO_LEGEND)
     figure.update_xaxes(title_text=f"{name} of all workers together", rangemode="tozero")
-    figure.update_yaxes(title_text="hypervolume", rangemode="tozero")
+    figure.update_yaxes(title_text="hypervolume", rangemode="tozero", ticklabelstandoff=6)
     return figure
