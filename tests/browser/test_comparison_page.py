@@ -27,6 +27,7 @@ def opened(page: Page, path: Path) -> list[str]:
         requested.append(request.url)
 
     page.on("request", note)
+    page.set_default_timeout(120_000)  # a busy machine takes its time to read plotly
     page.goto(path.as_uri())
     drawn = "[...document.querySelectorAll('.plotly-graph-div')].every(d => d.querySelector('.main-svg'))"
     page.wait_for_function(drawn)
