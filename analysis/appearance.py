@@ -12,11 +12,14 @@ MUTED: Final = "#666666"
 WITHIN: Final = "rgba(0, 158, 115, 0.10)"
 DOMINATED: Final = "rgba(86, 180, 233, 0.15)"
 
+#: From nothing to all, light enough for text upon it.
+SHADES: Final = ((0.0, "#ffffff"), (1.0, "#56B4E9"))
+
 _FONT: Final = {"color": FONT_COLOUR, "size": 13, "family": "system-ui, sans-serif"}
 #: A legend under the axes, where it covers nothing.
 LEGEND_BELOW: Final[dict[str, Any]] = {
     "legend": {"orientation": "h", "yref": "container", "y": 0, "yanchor": "bottom", "itemsizing": "constant"},
-    "margin": {"l": 70, "r": 20, "t": 30, "b": 110},
+    "margin": {"l": 80, "r": 20, "t": 20, "b": 110},
     "font": _FONT,
 }
 #: As `LEGEND_BELOW`, of a figure without a legend.

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 from analysis.appearance import FONT_COLOUR, LEGEND_BELOW, WITHIN
 from analysis.configurations import STDERR
 from analysis.load import Study
-from analysis.marks import add_anchors, add_members, add_reports, axis_title
+from analysis.marks import add_anchors, add_members, add_reports, axis_title, short_title
 from analysis.scene import MARGIN, Anchor, Scene, can_judge, compose
 from tuning.constraints import RATIO_STDERR, bound_value
 from tuning.goals import Constraint
@@ -33,7 +33,7 @@ class _Panel:
 
 
 def bounds_figure(study: Study) -> go.Figure:
-    """Objectives over each bounded metric, the bound as a line and the feasible side shaded; all reports, and the front.
+    """Objectives over each bounded metric, its bound as a line, the feasible side shaded: all reports, and the front.
 
     A metric with a relative bound is drawn as a multiple of the untouched model's value, reports by that of the search,
     front members by that of the second measurement: so both are judged by the same line. Of three and more objectives
@@ -43,7 +43,8 @@ def bounds_figure(study: Study) -> go.Figure:
     if not panels:
         return go.Figure()
     num_rows = (len(panels) + 1) // 2
-    figure = make_subplots(rows=num_rows, cols=2, vertical_spacing=0.3 / num_rows, horizontal_spacing=0.12)
+    figure = make_subplots(rows=num_rows, cols=2, vertical_spacing=0.3 / num_rows, horizontal_spacing=0.16)
+    units: dict[int, float] = {}
     for place, panel in enumerate(panels):
         where = {"row": place // 2 + 1, "col": place % 2 + 1}
         own = [bound for bound in study.constraints if bound.metric == panel.x] if can_judge(study) else []
@@ -55,18 +56,21 @@ def bounds_figure(study: Study) -> go.Figure:
         for _, line in lines:
             low, high = min(low, line - MARGIN * abs(line)), max(high, line + _BEYOND * (line - min(low, line)))
         for bound, line in lines:
-            _add_bound(figure, study.constraints.index(bound), bound, line, (low, high), place)
+            number = study.constraints.index(bound)
+            units[number] = scene.x_unit
+            _add_bound(figure, number, bound, line, (low, high), place)
         add_reports(figure, study, scene, legend=place == 0, **where)
         add_members(figure, study, scene, line=False, **where)
         add_anchors(figure, scene, legend=place == 0, **where)
         title = axis_title(study, panel.x) + (", times the untouched model's" if relative else "")
         figure.update_xaxes(title_text=title, title_font_size=12, range=(low, high), title_standoff=4, **where)
         figure.update_yaxes(
-            title_text=axis_title(study, panel.y), title_font_size=12, range=scene.y_range, **where
+            title_text=short_title(study, panel.y), title_font_size=12, range=scene.y_range, **where
         )  # fmt: skip
     figure.update_layout(
-        template="plotly_white", height=_PANEL_HEIGHT * num_rows + 110, hovermode="closest", **LEGEND_BELOW
-    )
+        template="plotly_white", height=_PANEL_HEIGHT * num_rows + 110, hovermode="closest", meta={"units": units},
+        **LEGEND_BELOW,
+    )  # fmt: skip
     return figure
 
 

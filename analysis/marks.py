@@ -6,6 +6,7 @@ beside it; ``meta`` says to the page's scripts what a trace is.
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,8 @@ from tuning.baseline import RETRAINED, UNTOUCHED
 
 #: baseline → its mark in plotly and in matplotlib.
 ANCHOR_SYMBOLS: Final = {UNTOUCHED: ("x", "X"), RETRAINED: ("cross", "P"), REFERENCE_METHOD: ("diamond-wide-open", "d")}
-FADED, SOLID = 0.4, 0.85
+_TITLE_WIDTH: Final = 26
+FADED, SOLID = 0.5, 0.85
 _HOVER: Final = "trial %{customdata[1]}, step %{customdata[2]}<br>(%{x:.4g}, %{y:.4g})"
 
 
@@ -30,6 +32,11 @@ def axis_title(study: Study, column: str) -> str:
     better = {"minimize": "lower is better", "maximize": "higher is better"}
     directions = {objective.metric: better[objective.direction] for objective in study.objectives}
     return f"{study.label(column)}, {directions[column]}" if column in directions else study.label(column)
+
+
+def short_title(study: Study, column: str) -> str:
+    """The same in lines of a width that an axis of a small figure has room for."""
+    return "<br>".join(wrap(axis_title(study, column), _TITLE_WIDTH))
 
 
 def anchor_title(anchor: Anchor) -> str:
@@ -54,7 +61,7 @@ def errors(table: pd.DataFrame, metric: str) -> np.ndarray:
 
 
 def add_reports(figure: go.Figure, study: Study, scene: Scene, *, legend: bool = True, **where: int) -> None:
-    """Two traces a method: its feasible reports, and, hollow and faded, the others. Both are there if they are empty.
+    """Of each method its legend, its feasible reports, and, hollow and faded, the others; also where there are none.
 
     Args:
         figure: what is drawn on.
@@ -65,6 +72,18 @@ def add_reports(figure: go.Figure, study: Study, scene: Scene, *, legend: bool =
     """
     for method in drawn_methods(study, scene):
         style = style_of(method, study.config.methods)
+        solid = {"symbol": style.plotly_symbol, "size": 8, "color": style.colour}
+        # Plotly leaves what is empty out of its legend, but a bound that is moved may fill it.
+        figure.add_scatter(
+            x=[None],
+            y=[None],
+            mode="markers",
+            name=method,
+            legendgroup=method,
+            showlegend=legend,
+            marker=solid,
+            **where,
+        )
         for feasible, table in ((True, scene.feasible), (False, scene.infeasible)):
             points = table[table["method"] == method] if "method" in table else table
             figure.add_scatter(
@@ -73,12 +92,8 @@ def add_reports(figure: go.Figure, study: Study, scene: Scene, *, legend: bool =
                 mode="markers",
                 name=method if feasible else f"{method}, infeasible",
                 legendgroup=method,
-                showlegend=legend and feasible,
-                marker={
-                    "symbol": style.plotly_symbol + ("" if feasible else "-open"),
-                    "size": 8,
-                    "color": style.colour,
-                },
+                showlegend=False,
+                marker={**solid, "symbol": style.plotly_symbol + ("" if feasible else "-open")},
                 opacity=SOLID if feasible else FADED,
                 customdata=_keys(points),
                 hovertemplate=f"{_HOVER}<extra>{method}</extra>",
@@ -147,7 +162,8 @@ def _axes_of(scene: Scene) -> dict[str, Any]:
 
 
 def _bars(values: ArrayLike) -> dict[str, Any]:
-    return {"type": "data", "array": np.nan_to_num(np.asarray(values, dtype=float)), "thickness": 1}
+    array = np.nan_to_num(np.asarray(values, dtype=float))
+    return {"type": "data", "array": array, "thickness": 1, "color": FONT_COLOUR}
 
 
 def _keys(table: pd.DataFrame, *, members: bool = False) -> list[list[object]]:

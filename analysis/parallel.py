@@ -86,7 +86,7 @@ def _axis(name: str, values: np.ndarray) -> dict[str, Any]:
         ticks = np.geomspace(distinct[0], distinct[-1], _MAX_TICKS)
         return {
             "label": name, "values": np.log10(values), "tickvals": np.log10(ticks),
-            "ticktext": [f"{tick:.2g}" for tick in ticks],
+            "ticktext": [f"{tick:.0f}" if tick >= 100 else f"{tick:.2g}" for tick in ticks],
         }  # fmt: skip
     if 0 < len(distinct) <= _MAX_TICKS:
         return {"label": name, "values": values, "tickvals": distinct, "ticktext": [f"{tick:.3g}" for tick in distinct]}

@@ -1,6 +1,7 @@
 """``report.html``: everything there is to say about a study on one page that needs no network.
 
-``python -m analysis.report NAME`` writes it anew, also while the study runs.
+``python -m analysis.report NAME`` writes it anew, also while the study runs; of several names it writes a page that
+compares them.
 """
 
 from __future__ import annotations
@@ -10,26 +11,24 @@ import sys
 from collections.abc import Sequence
 from html import escape as html_escape
 from pathlib import Path
-from typing import Any
 
-import pandas as pd
-import plotly.graph_objects as go
 from rich.console import Console
 from rich.markup import escape
 
 from analysis import page
-from analysis.configurations import NUM_REPEATS, SPREAD
-from analysis.front import over_forgotten
+from analysis.appearance import member_key
+from analysis.course import hypervolume_section, in_state, rungs_section, settings_section, trials_section
+from analysis.explore import bounds_section, front_section, panel, side_by_side, trajectories_section
 from analysis.load import Study, StudyError, load_study
-from analysis.plots import front_figure, hypervolume_figure
-from analysis.scene import Scene, compose, hypervolume_by_trial, nearest
-from analysis.table import rows, with_error
+from analysis.members import members_section
+from analysis.page_data import as_script, page_data
+from analysis.provenance import provenance_section
+from analysis.samples import embedded, gallery, pairs, without_picture
+from analysis.scene import Scene, compose, nearest
+from analysis.table import with_error
 from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured
-from tuning.config import StudyConfig, to_yaml
-from tuning.constraints import RATIO, RATIO_STDERR
+from tuning.config import StudyConfig
 from tuning.files import write_text_atomic
-from tuning.outcome import TIME_BUDGET
-from tuning.records import STOPPED_EARLY
 
 _MODEL_TITLES = {
     UNTOUCHED: "untouched",
@@ -37,11 +36,8 @@ _MODEL_TITLES = {
     RETRAINED: "retrained",
     UNSEEN: "images not memorised",
 }
-_REPEATED = (
-    "Values are means over the runs of a setting, their spread is the standard deviation from run to run. The model is "
-    "that of the run named, the best of them by itself."
-)
-_PICTURE_KINDS = ("samples", "denoisings")
+#: Where several studies are compared, below the storage path.
+COMPARISON = "comparison.html"
 
 
 def write_report(study_root: Path | str) -> Path:
@@ -58,32 +54,56 @@ def write_report(study_root: Path | str) -> Path:
         OSError: the page cannot be written.
     """
     study = load_study(study_root)
-    scene = compose(study)
-    sections = [
-        _heading(study, scene),
-        page.section("Front", _figure(front_figure(study), inline=True), _outside(scene)),
-        page.section("Members of the front", *_members(study, scene)),
-        page.section("Baselines", *_baselines(study)),
-        _images(study),
-        page.section("Hypervolume by trial", *_hypervolume(study)),
-        page.section("Trials and failures", *_trials(study)),
-        page.section("Configuration", page.preformatted(to_yaml(study.config))),
-    ]
-    write_text_atomic(study.files.report, page.page(f"Study {study.name}", [part for part in sections if part]))
+    write_text_atomic(study.files.report, report_html(study))
     return study.files.report
 
 
-def _figure(figure: go.Figure, inline: bool = False) -> str:
-    """A figure as HTML; the first one of a page carries plotly's script."""
-    html: str = figure.to_html(full_html=False, include_plotlyjs="inline" if inline else False)
-    return html
+def report_html(study: Study) -> str:
+    """The page of a study."""
+    scene, of, shown = compose(study), pairs(study), gallery(study)
+    pictures = embedded(study, shown)
+    on_page = {name: pictures.pop(name) for name in shown if name in pictures}
+    explored = [
+        front_section(study, scene), members_section(study, scene), bounds_section(study), trajectories_section(study)
+    ]  # fmt: skip
+    others = [
+        page.Section("Baselines", tuple(_baselines(study))),
+        page.Section("Samples", (_samples(on_page),)) if on_page else None,
+        hypervolume_section(study), rungs_section(study), settings_section(study), trials_section(study),
+        provenance_section(study),
+    ]  # fmt: skip
+    left, rest = ([section for section in some if section is not None] for some in (explored, others))
+    beside = panel(_first_point(study, scene), _missing(study, without_picture(study, of, {**on_page, **pictures})))
+    parts = [page.plotly_script(), _heading(study, scene), page.contents([*left, *rest]), side_by_side(left, beside)]
+    parts += [section.html for section in rest]
+    data = as_script(page_data(study, of, pictures), "study-data")
+    return page.page(f"Study {study.name}", parts, [data, page.script("study_front.js"), page.script("report.js")])
+
+
+def _first_point(study: Study, scene: Scene) -> str:
+    """What is shown before anything is pointed at: the recommended member, of a study that has one."""
+    if scene.choice.position is None or not study.is_finished:
+        return ""
+    best = scene.members.iloc[scene.choice.position]
+    return member_key(best["trial_id"], int(best["step"]))
+
+
+def _missing(study: Study, counts: tuple[int, int]) -> str:
+    """How many reports have no picture here, and why."""
+    no_room, no_file = counts
+    parts = [f"{no_room} of {len(study.reports)} reports have their picture in images/ only, for want of room here."]
+    parts = parts if no_room else []
+    parts += [f"{no_file} of {len(study.reports)} reports have no picture."] if no_file else []
+    if not study.config.log_forget_images:
+        parts.append("The untouched model is not shown: the study does not draw forget images (log_forget_images).")
+    return " ".join(parts)
 
 
 def _heading(study: Study, scene: Scene) -> str:
     state = (
         "finished" if study.is_finished else "still running or interrupted: what follows is what was reported so far"
     )
-    ended = len(study.trials) - len(_in_state(study, "RUNNING"))
+    ended = len(study.trials) - len(in_state(study, "RUNNING"))
     parts = [f"<h1>{html_escape(study.name)}</h1>", page.paragraph(f"Study {state}.", "note")]
     goals = ", ".join(map(str, study.objectives))
     bounds = ", ".join(map(str, study.constraints)) or "no bound"
@@ -92,7 +112,7 @@ def _heading(study: Study, scene: Scene) -> str:
     if scene.members.empty and not study.candidates.empty and study.untouched:
         parts.append(page.paragraph(_no_front(study, scene), "warning"))
     parts.append(page.paragraph(scene.choice.rule))
-    return "\n".join(parts)
+    return f"<header>{''.join(parts)}</header>"
 
 
 def _no_front(study: Study, scene: Scene) -> str:
@@ -102,71 +122,6 @@ def _no_front(study: Study, scene: Scene) -> str:
         f"{len(scene.feasible)} reports keep the bounds, but none of those that were re-measured does. "
         "Measure with more images, loosen the bound, or run more trials."
     )
-
-
-def _in_state(study: Study, state: str) -> list[dict[str, Any]]:
-    return [trial for trial in rows(study.trials) if trial["state"] == state]
-
-
-def _outside(scene: Scene) -> str:
-    text = f"{scene.num_outside} infeasible reports lie beyond the axes; zoom out to see them."
-    return page.paragraph(text, "note") if scene.num_outside else ""
-
-
-def _members(study: Study, scene: Scene) -> list[str]:
-    members = scene.members
-    if members.empty:
-        return [page.paragraph("There is none yet." if not study.is_finished else "There is none.")]
-    bounded = [bound.metric for bound in study.constraints]
-    metrics = list(dict.fromkeys([*(goal.metric for goal in study.objectives), *bounded]))
-    others = [metric for metric in study.config.report_metrics if metric in members and metric not in metrics]
-    parameters = _parameters(study, members)
-    searched = [metric for metric in metrics if f"{metric}_search" in members]
-    ratios = [bound.metric for bound in study.constraints if bound.relative and bound.metric + RATIO in members]
-    repeated = NUM_REPEATS in members
-    spreads = [metric for metric in metrics if repeated and metric + SPREAD in members]
-    header = ["", "trial", "method", "step", *(["runs"] if repeated else []), *parameters]
-    header += [study.label(metric) for metric in metrics]
-    header += [f"{study.label(metric)}, spread of the runs" for metric in spreads]
-    header += [f"{study.label(metric)}, times the untouched model's" for metric in ratios]
-    header += [f"{study.label(metric)}, in the search" for metric in searched]
-    header += [study.label(metric) for metric in others] + ["feasible", "model"]
-    beyond = [False] * len(members)
-    if study.ideal is not None:
-        beyond = list(over_forgotten(members, study.objectives, study.member_reference, study.ideal))
-    lines: list[list[str | page.Link]] = []
-    for position, row in enumerate(rows(members)):
-        mark = "★" if position == scene.choice.position else ""
-        cells: list[str | page.Link] = [
-            mark + (" over-forgotten" if beyond[position] else ""),
-            str(row["trial_id"]),
-            str(row["method"]),
-        ]
-        cells += [str(row["step"]), *([str(row[NUM_REPEATS])] if repeated else [])]
-        cells += [with_error(row.get(name)) for name in parameters]
-        cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in metrics]
-        cells += [with_error(row.get(metric + SPREAD)) for metric in spreads]
-        cells += [with_error(row.get(metric + RATIO), row.get(metric + RATIO_STDERR)) for metric in ratios]
-        cells += [with_error(row.get(f"{metric}_search")) for metric in searched]
-        cells += [with_error(row.get(metric), row.get(f"{metric}_stderr")) for metric in others]
-        cells += ["yes" if row.get("feasible", True) else "no", _checkpoint(row.get("checkpoint"))]
-        lines.append(cells)
-    measured = "Values are re-measured with seeds that no trial saw." if study.is_finished else "Not re-measured yet."
-    legend = "★ recommended. Over-forgotten: beyond the ideal by two standard errors, which can be detected."
-    note = f"{measured} {legend} {_REPEATED}" if repeated else f"{measured} {legend}"
-    return [page.table(header, lines, scene.choice.position), page.paragraph(note, "note")]
-
-
-def _parameters(study: Study, table: pd.DataFrame) -> list[str]:
-    """The columns of hyper-parameters: those between the identity and the first metric, with a value in some row."""
-    columns = [str(column) for column in table.columns]
-    first = min((columns.index(metric) for metric in study.config.metrics if metric in columns), default=0)
-    start = columns.index("forget_image") + 1 if "forget_image" in columns else first
-    return [column for column in columns[start:first] if table[column].notna().any()]
-
-
-def _checkpoint(path: object) -> str | page.Link:
-    return page.Link(path) if isinstance(path, str) and path else "–"
 
 
 def _baselines(study: Study) -> list[str]:
@@ -183,51 +138,38 @@ def _measured(study: Study, model: str, metric: str) -> str:
     return "–" if measured is None else f"{with_error(measured.value, measured.stderr)} (n = {measured.num_samples})"
 
 
-def _images(study: Study) -> str:
+def _samples(pictures: dict[str, str]) -> str:
     """What the untouched and the retrained model make, then each member of the front, as far as it was drawn."""
-    front = rows(study.front)
-    names = [UNTOUCHED, RETRAINED, *(f"{row['trial_id']}-{row['step']}" for row in front)]
-    found = [study.files.images / f"{name}-{kind}.png" for name in names for kind in _PICTURE_KINDS]
-    own = study.files.root.resolve()  # a link out of a study from elsewhere would put another file on the page
-    pictures = [path for path in found if path.is_file() and path.resolve().is_relative_to(own)]
-    return page.section("Samples", *map(page.image, pictures)) if pictures else ""
-
-
-def _hypervolume(study: Study) -> list[str]:
-    table = hypervolume_by_trial(study)
-    if table.empty:
-        text = "Not known: it needs reports, and an ideal that is better than the untouched model in every objective."
-        return [page.paragraph(text)]
-    final = page.paragraph(f"{table['hypervolume'].iloc[-1]:.3f} in the end (untouched model 0, ideal 1).")
-    return [final, _figure(hypervolume_figure(study))]
-
-
-def _trials(study: Study) -> list[str]:
-    if study.trials.empty:
-        return [page.paragraph("No trial has started yet.")]
-    counts = study.trials["state"].value_counts().sort_index()
-    early = sum(str(trial["reason"]).startswith(STOPPED_EARLY) for trial in _in_state(study, "COMPLETE"))
-    ended = f" {early} of those COMPLETE were stopped at a rung before the last." if early else ""
-    out_of_time = sum(trial["reason"] == TIME_BUDGET for trial in _in_state(study, "COMPLETE"))
-    ended += f" {out_of_time} ended before their last rung with the time budget." if out_of_time else ""
-    summary = page.paragraph(", ".join(f"{count} {state}" for state, count in counts.items()) + "." + ended)
-    failed = [[str(trial[name]) for name in ("trial_id", "method", "reason")] for trial in _in_state(study, "FAIL")]
-    return [summary, page.table(["trial", "method", "reason"], failed) if failed else ""]
+    return f'<div class="samples">{"".join(page.image(name, source) for name, source in pictures.items())}</div>'
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Writes the report; 0 done, 2 the study cannot be read."""
-    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Writes a study's report.html anew.")
-    parser.add_argument("name", help="name of the study")
-    parser.add_argument("--storage-path", default=StudyConfig.model_fields["storage_path"].default)
-    arguments = parser.parse_args(argv)
+    """Writes the report, or the comparison; 0 done, 2 a study cannot be read."""
+    arguments = _parser().parse_args(argv)
+    storage = Path(arguments.storage_path)
+    roots = [storage / name for name in arguments.name]
     try:
-        written = write_report(Path(arguments.storage_path) / arguments.name)
+        written = write_report(roots[0]) if len(roots) == 1 else _compare(roots, storage / COMPARISON)
     except (StudyError, OSError) as error:
         Console(file=sys.stderr, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
         return 2
     Console(soft_wrap=True).print(escape(str(written)))
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m analysis.report", description="Writes a study's report.html anew.")
+    parser.add_argument("name", nargs="+", help="name of the study; of several, a page that compares them is written")
+    storage = StudyConfig.model_fields["storage_path"].default
+    parser.add_argument("--storage-path", default=storage, help=f"where studies are kept [default: {storage}]")
+    return parser
+
+
+def _compare(roots: Sequence[Path], path: Path) -> Path:
+    from analysis.compare import write_comparison  # one study needs nothing of it
+
+    write_comparison(roots, path)
+    return path
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ from plotly.subplots import make_subplots
 
 from analysis.appearance import LEGEND_BELOW
 from analysis.load import Study
-from analysis.marks import axis_title
+from analysis.marks import short_title
 from analysis.scene import MethodStyle, style_of
-from analysis.settings import methods_in, of_method, shown_metrics
+from analysis.settings import is_wide, methods_in, of_method, shown_metrics
 from analysis.table import numeric
 from analysis.trajectories import trajectories
 from tuning.records import TrialState
@@ -65,9 +65,9 @@ def stopping_figure(study: Study) -> go.Figure:
     """Median of each objective and bounded metric at each step, and the share of feasible reports, by method."""
     table = trajectories(study)
     metrics = shown_metrics(study, table)
-    titles = [*(axis_title(study, metric) for metric in metrics), "share feasible"]
+    titles = [*(short_title(study, metric) for metric in metrics), "share feasible"]
     num_rows = (len(titles) + 1) // 2
-    figure = make_subplots(rows=num_rows, cols=2, vertical_spacing=0.34 / num_rows, horizontal_spacing=0.12)
+    figure = make_subplots(rows=num_rows, cols=2, vertical_spacing=0.34 / num_rows, horizontal_spacing=0.14)
     for method in methods_in(study, table):
         of = of_method(table, method)
         style, dash = style_of(method, study.config.methods), _dash(study, method)
@@ -75,10 +75,13 @@ def stopping_figure(study: Study) -> go.Figure:
             by_step = of.assign(**{name: numeric(of, [name])[:, 0]}).groupby("step")[name]
             values = by_step.mean() if name == "feasible" else by_step.median()
             _add_line(figure, values, method, style, dash, place)
+    for place, metric in enumerate(metrics):
+        if is_wide(table.groupby(["method", "step"])[metric].median()):
+            figure.update_yaxes(type="log", row=place // 2 + 1, col=place % 2 + 1)
     for place, title in enumerate(titles):
         where = {"row": place // 2 + 1, "col": place % 2 + 1}
         figure.update_yaxes(title_text=title, title_font_size=12, **where)
-        figure.update_xaxes(title_text="step", title_standoff=4, **where)
+        figure.update_xaxes(title_text="step", title_font_size=12, title_standoff=4, **where)
     figure.update_yaxes(range=[-0.03, 1.03], row=(len(titles) - 1) // 2 + 1, col=(len(titles) - 1) % 2 + 1)
     figure.update_layout(template="plotly_white", height=_PANEL_HEIGHT * num_rows + 90, **LEGEND_BELOW)
     return figure

@@ -75,7 +75,7 @@ def pairs(study: Study) -> dict[str, Pair]:
 
 
 def _files(files: StudyFiles, log_forget_images: bool) -> set[str]:
-    """Names of the pictures that may be shown. A link out of a study from elsewhere would put another file on a page."""
+    """Names of the pictures that may be shown; not links out of a study, which would put other files on a page."""
     own, found = files.root.resolve(), set[str]()
     for path in files.images.glob("*.png"):
         shows_forgotten = path.stem.endswith(f"-{DENOISINGS}") or path.stem in _OF_UNTOUCHED
@@ -88,7 +88,7 @@ _OF_UNTOUCHED: Final = {picture_name(model) for model in (UNTOUCHED, UNTOUCHED_S
 
 
 def gallery(study: Study) -> list[str]:
-    """Pictures that are shown without being pointed at: of the baselines, then of each front member, if there are any."""
+    """Pictures that are shown without being pointed at: of the baselines, then of each front member."""
     here = _files(study.files, study.config.log_forget_images)
     names = [picture_name(model, kind) for model in (UNTOUCHED, RETRAINED) for kind in (SAMPLES, DENOISINGS)]
     for row in rows(study.front):

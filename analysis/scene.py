@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from itertools import groupby
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
 from analysis.configurations import is_repeated, points_of
 from analysis.front import hypervolume, pareto_front, recommend, violations
+from analysis.growing_front import GrowingFront
+from analysis.hypervolume import gains
 from analysis.load import Study
 from analysis.select import Recommendation
-from analysis.table import numeric
+from analysis.table import numeric, rows
 from tuning.baseline import RETRAINED, UNTOUCHED
 from tuning.config import Constraint
+from tuning.outcome import Goals
 
 MARGIN = 0.08
 """Share of the range that an axis goes on beyond what must be seen."""
@@ -202,9 +206,8 @@ def best_of_reference(study: Study, reports: pd.DataFrame) -> int | None:
         return None
     excess, ideal = violations(of, study.constraints, study.search_reference), study.ideal
     worth = np.zeros(len(of))
-    if ideal is not None:
-        worth = np.array([hypervolume(of.iloc[[n]], study.objectives, study.search_reference, ideal)
-                          for n in range(len(of))])  # fmt: skip
+    if ideal is not None:  # the hypervolume of a lone point is the product of its gains
+        worth = np.prod(np.clip(gains(of, study.objectives, study.search_reference, ideal), 0.0, 1.0), axis=1)
     first = study.objectives[0]
     values = first.sign * numeric(of, [first.metric])[:, 0]
     return int(positions[np.lexsort([values, -worth, excess])[0]])
@@ -227,15 +230,24 @@ def hypervolume_by_trial(study: Study) -> pd.DataFrame:
     ideal, reports = study.ideal, study.candidates
     if ideal is None or reports.empty or not can_judge(study):
         return pd.DataFrame({"trial_id": [], "hypervolume": []})
-    best, rows, repeated = reports.iloc[[]], [], is_repeated(reports)
-    for trial_id in sorted(reports["trial_id"].unique()):
-        joined = pd.concat([best, reports[reports["trial_id"] == trial_id]])
-        if repeated:  # a mean can also fall behind what it was, so that nothing may be left out
+    table = []
+    if is_repeated(reports):  # a mean can also fall behind what it was, so that each front is taken anew
+        for trial_id in sorted(reports["trial_id"].unique()):
             tables = (table for table in (reports, study.trials) if not table.empty)
             joined = points_of(*(table[table["trial_id"] <= trial_id] for table in tables))
-        best = pareto_front(joined, study.objectives, study.constraints, study.search_reference)
-        rows.append((trial_id, hypervolume(best, study.objectives, study.search_reference, ideal)))
-    return pd.DataFrame(rows, columns=["trial_id", "hypervolume"])
+            best = pareto_front(joined, study.objectives, study.constraints, study.search_reference)
+            table.append((trial_id, hypervolume(best, study.objectives, study.search_reference, ideal)))
+    else:
+        front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, ideal))
+        for trial_id, of_trial in groupby(sorted(rows(reports), key=_trial), key=_trial):
+            for report in of_trial:
+                front.add(report)
+            table.append((trial_id, front.hypervolume))
+    return pd.DataFrame(table, columns=["trial_id", "hypervolume"])
+
+
+def _trial(row: Mapping[str, Any]) -> str:
+    return str(row["trial_id"])
 
 
 def nearest(study: Study, constraints: Sequence[Constraint]) -> str:

@@ -67,7 +67,7 @@ def trajectories_figure(study: Study) -> go.Figure:
             name=method,
             line={"color": style.colour, "width": 1},
             marker=marker,
-            opacity=0.55,
+            opacity=0.6,
             text=[f"trial {row['trial_id']}, step {row['step']}<br>{method}" for row in rows(line)],
             customdata=[_key(row) for row in rows(line)],
             hovertemplate="%{text}<extra></extra>",
@@ -77,6 +77,7 @@ def trajectories_figure(study: Study) -> go.Figure:
         hoverinfo="skip", showlegend=False, meta="highlight",
     )  # fmt: skip
     figure.update_layout(template="plotly_white", height=520, hovermode="closest", **LEGEND_BELOW)
+    figure.update_layout(meta={"x": scene.x, "y": scene.y})
     figure.update_xaxes(title_text=axis_title(study, scene.x), range=scene.x_range)
     figure.update_yaxes(title_text=axis_title(study, scene.y), range=scene.y_range)
     return figure

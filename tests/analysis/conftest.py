@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from PIL import Image
 from synthetic_study import (
     CONSTRAINTS,
     OBJECTIVES,
     UNTOUCHED,
+    draw,
     judged,
     make_config,
     make_reports,
@@ -28,8 +28,14 @@ from tuning.files import StudyFiles
 
 
 @pytest.fixture
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests of whole pages, which are not about importances: these take most of a page's time."""
+    monkeypatch.setattr("analysis.importance.NUM_TREES", 1)
+
+
+@pytest.fixture
 def make_study(tmp_path: Path) -> Callable[..., Path]:
-    """``make_study(reports=…, finished=…, retrained=…, failed=…, images=…)`` → the study's directory."""
+    """``make_study(reports=…, finished=…, retrained=…, failed=…, images=…, name=…)`` → the study's directory."""
 
     def make(
         reports: pd.DataFrame | None = None,
@@ -38,9 +44,10 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
         retrained: bool = True,
         failed: bool = True,
         images: bool = False,
+        name: str = "synthetic",
         **config: object,
     ) -> Path:
-        files = StudyFiles(tmp_path / "runs" / "synthetic")
+        files = StudyFiles(tmp_path / "runs" / name)
         files.root.mkdir(parents=True, exist_ok=True)
         files.study.write_text(to_yaml(make_config(**config)), encoding="utf-8")
         write_baseline(files.baseline, retrained)
@@ -50,8 +57,7 @@ def make_study(tmp_path: Path) -> Callable[..., Path]:
         if finished:
             write_table(files.front, remeasured(pareto_front(points_of(table), OBJECTIVES, CONSTRAINTS, UNTOUCHED)))
         if images:
-            files.images.mkdir()
-            Image.new("L", (28, 28), 128).save(files.images / "untouched-samples.png")
+            draw(files, table)
         return files.root
 
     return make

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from PIL import Image
 
+from analysis.configurations import points_of
+from analysis.front import pareto_front
 from tuning.config import Constraint, Objective, StudyConfig
-from tuning.files import write_csv_atomic
+from tuning.files import StudyFiles, write_csv_atomic
 
 OBJECTIVES = (Objective("sscd", "minimize"), Objective("nll", "maximize"))
 CONSTRAINTS = (Constraint("fid", "<=", 1.2, True),)
@@ -96,6 +99,19 @@ def remeasured(front: pd.DataFrame) -> pd.DataFrame:
     again["sscd_stderr"], again["nll_stderr"], again["fid_stderr"] = 0.01, 0.03, 0.3
     paths = [f"checkpoints/{row.trial_id}-{row.step}" for row in front.itertuples()]
     return again.assign(checkpoint=paths)
+
+
+def draw(files: StudyFiles, reports: pd.DataFrame) -> None:
+    """Pictures as a study draws them, each of another pattern: of the baselines, every report, and members again."""
+    keys = [f"{row.trial_id}-{row.step}" for row in reports.itertuples()]
+    front = pareto_front(points_of(reports), OBJECTIVES, CONSTRAINTS, UNTOUCHED)
+    names = ["untouched", "untouched_search", "retrained", *keys]
+    names += [f"{row.trial_id}-{row.step}-final" for row in front.itertuples()]
+    files.images.mkdir()
+    for number, name in enumerate(names):
+        rng = np.random.default_rng(number)
+        small = Image.fromarray(rng.integers(0, 255, (12, 12), dtype=np.uint8))
+        small.resize((24, 24), Image.Resampling.NEAREST).save(files.images / f"{name}-samples.png")
 
 
 def write_table(path: Path, table: pd.DataFrame) -> None:

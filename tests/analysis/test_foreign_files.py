@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from analysis.front_command import main as front_main
 from analysis.load import StudyError, load_study
 from analysis.report import main as report_main
+from analysis.samples import embedded, gallery, pairs
 
 StudyMaker = Callable[..., Path]
 
@@ -43,13 +45,31 @@ def test_a_trial_id_that_is_a_path_is_refused(
 
 
 def test_a_picture_that_is_a_link_out_is_not_put_on_the_page(study: Path) -> None:
-    (study.parent / "private.png").write_bytes(b"private")
-    (study / "images").mkdir(exist_ok=True)
-    (study / "images" / "retrained-samples.png").symlink_to(study.parent / "private.png")
-    assert report_main([study.name, "--storage-path", str(study.parent)]) == 0
-    page = (study / "report.html").read_text()
-    assert "cHJpdmF0ZQ==" not in page
-    (study / "images" / "retrained-samples.png").unlink()
-    (study / "images" / "retrained-samples.png").write_bytes(b"private")
-    assert report_main([study.name, "--storage-path", str(study.parent)]) == 0
-    assert "cHJpdmF0ZQ==" in (study / "report.html").read_text()
+    private, link = study.parent / "private.png", study / "images" / "retrained-samples.png"
+    Image.new("L", (16, 16), 77).save(private)
+    link.parent.mkdir(exist_ok=True)
+    link.symlink_to(private)
+    assert gallery(load_study(study)) == []
+    assert not pairs(load_study(study))
+    link.unlink()
+    link.write_bytes(private.read_bytes())
+    found = load_study(study)
+    assert gallery(found) == ["retrained-samples"]
+    assert len(embedded(found, gallery(found))) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"private", b"\x89PNG\r\n\x1a\n", b"GIF89a" + bytes(20)])
+def test_a_picture_that_is_none_is_passed_over(study: Path, content: bytes) -> None:
+    path = study / "images" / "retrained-samples.png"
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(content)
+    found = load_study(study)
+    assert embedded(found, gallery(found)) == {}
+
+
+def test_a_picture_that_would_fill_the_memory_is_passed_over(study: Path) -> None:
+    path = study / "images" / "retrained-samples.png"
+    path.parent.mkdir(exist_ok=True)
+    Image.new("1", (12_000, 12_000)).save(path)
+    found = load_study(study)
+    assert embedded(found, gallery(found)) == {}

@@ -98,7 +98,7 @@ class TestParallel:
         [fid] = [axis for axis in parallel_figure(load_study(make_study(reports))).data[0].dimensions
                  if axis.label == "fid"]  # fmt: skip
         assert max(fid["values"]) == pytest.approx(3)
-        assert fid.ticktext[-1] == "1e+03"
+        assert fid.ticktext[-1] == "1000"
 
     def test_nothing_and_one_method(self, make_study: StudyMaker) -> None:
         root = make_study(one_method(1), failed=False, finished=False)

@@ -13,15 +13,18 @@ import pytest
 from PIL import Image
 from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_repeated_reports, make_reports
 
+from analysis.course import trials_section
 from analysis.front import hypervolume, pareto_front
 from analysis.load import load_study
 from analysis.plots import front_figure, front_picture, hypervolume_figure
 from analysis.report import main as report_main
 from analysis.report import write_report
+from analysis.samples import gallery
 from analysis.scene import REFERENCE_METHOD, best_of_reference, compose, hypervolume_by_trial
 from tuning.outcome import TIME_BUDGET
 
 StudyMaker = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("few_trees")
 
 
 class Page(HTMLParser):
@@ -175,7 +178,7 @@ class TestRepeats:
 
 class TestReport:
     def test_a_finished_study(self, make_study: StudyMaker) -> None:
-        root = make_study(images=True)
+        root = make_study(images=True, log_forget_images=True)
         written = write_report(root)
         page = Page(written.read_text(encoding="utf-8"))
         study = load_study(root)
@@ -198,17 +201,17 @@ class TestReport:
 
     def test_trials_that_were_stopped_early_are_counted(self, make_study: StudyMaker) -> None:
         root = make_study()
-        assert "before the last" not in page_of(root).text
+        assert "before the last" not in trials_section(load_study(root)).html
         lines = (root / "trials.csv").read_text().replace(",COMPLETE,,", ",COMPLETE,stopped at rung 1,", 3)
         (root / "trials.csv").write_text(lines)
-        assert "3 of those COMPLETE were stopped at a rung before the last." in page_of(root).text
+        assert "3 of those COMPLETE were stopped at a rung before the last." in trials_section(load_study(root)).html
 
     def test_trials_that_the_time_budget_ended_are_counted(self, make_study: StudyMaker) -> None:
         root = make_study()
-        assert "time budget" not in page_of(root).text
+        assert "time budget" not in trials_section(load_study(root)).html
         lines = (root / "trials.csv").read_text().replace(",COMPLETE,,", f",COMPLETE,{TIME_BUDGET},", 2)
         (root / "trials.csv").write_text(lines)
-        assert "2 ended before their last rung with the time budget." in page_of(root).text
+        assert "2 ended before their last rung with the time budget." in trials_section(load_study(root)).html
 
     def test_over_forgotten_members_are_flagged(self, make_study: StudyMaker) -> None:
         root = make_study()
@@ -237,7 +240,9 @@ class TestReport:
     def test_the_front_as_a_file_is_no_sample(self, make_study: StudyMaker) -> None:
         root = make_study(images=True)
         front_picture(load_study(root), root / "images" / "front.png")
-        assert write_report(root).read_text().count("<img ") == 1
+        names = gallery(load_study(root))
+        assert write_report(root).read_text().count("<img ") == len(names)
+        assert "front" not in names
 
     def test_one_trial_and_nan_metrics(self, make_study: StudyMaker, tmp_path: Path) -> None:
         reports = make_reports(1)

@@ -1,0 +1,247 @@
+"use strict";
+// What the page does when somebody points at it: shows a point's pictures, settings and values beside the figures,
+// draws its trial over the others, and works the front out anew when a bound is moved. All text becomes text nodes.
+(() => {
+  const data = JSON.parse(document.getElementById("study-data").textContent);
+  const figures = [...document.querySelectorAll(".js-plotly-plot")];
+  const panel = document.getElementById("panel");
+  const search = data.tables[data.points];
+  const places = new Map(); // point → [name of its table, row]
+  for (const [name, table] of Object.entries(data.tables)) table.key.forEach((key, row) => places.set(key, [name, row]));
+  const order = [...(data.tables.members ? data.tables.members.key : []), ...search.key];
+  let shown = null;
+  let pinned = false;
+
+  const number = (value) => (value === null || value === undefined ? "–" : String(Number(value.toPrecision(4))));
+  const withError = (value, error) =>
+    number(value) + (value !== null && error !== null && error !== undefined ? ` ± ${Number(error.toPrecision(2))}` : "");
+
+  function element(tag, text, attributes = {}) {
+    const made = document.createElement(tag);
+    if (text !== null) made.textContent = text;
+    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+    return made;
+  }
+
+  // --- what stands beside the figures -------------------------------------------------------------------------
+
+  function pictureOf(name, title) {
+    const figure = element("figure", null);
+    const onPage = document.querySelector(`img[data-picture="${CSS.escape(name || "")}"]`);
+    const source = data.pictures[name] || (onPage && onPage.src);
+    if (source) {
+      const image = element("img", null, { alt: title, src: source });
+      image.addEventListener("load", () => { // a whole number of screen pixels a pixel, as far as there is room
+        const times = Math.floor(190 / image.naturalWidth);
+        if (times >= 1) image.style.width = `${times * image.naturalWidth}px`;
+      });
+      figure.append(image);
+    }
+    figure.append(element("figcaption", source ? title : `${title}: ${name ? "picture not on this page" : "no picture"}`));
+    if (name && !source) figure.append(element("a", "open the file", { href: `images/${encodeURIComponent(name)}.png` }));
+    return figure;
+  }
+
+  function rowsOf(table, row, untouched) {
+    const body = element("table", null);
+    const head = element("tr", null);
+    for (const title of ["", "value", "untouched"]) head.append(element("th", title, { scope: "col" }));
+    body.append(head);
+    for (const [metric, values] of Object.entries(table.values)) {
+      const line = element("tr", null);
+      line.append(element("td", data.labels[metric] || metric));
+      line.append(element("td", withError(values[row] ?? null, (table.errors[metric] || [])[row])));
+      line.append(element("td", untouched[metric] ? withError(...untouched[metric]) : "–"));
+      body.append(line);
+    }
+    return body;
+  }
+
+  function settingsOf(table, row) {
+    const known = Object.entries(table.settings).filter(([, values]) => values[row] !== null);
+    const facts = known.map(([name, values]) => `${name} ${number(values[row])}`);
+    if (table.seed) facts.push(`seed ${table.seed[row]}`);
+    if (table.num_repeats) facts.push(`mean of ${table.num_repeats[row]} runs`);
+    return facts.join(" · ");
+  }
+
+  // Fills the panel; the baselines are points too.
+  function show(key) {
+    const baseline = key === "untouched" || key.startsWith("untouched:") ? "untouched" : key === "retrained" ? key : null;
+    if (!baseline && !places.has(key)) return;
+    shown = key;
+    const [untouchedName, unlearnedName] = data.pairs[baseline || key] || [null, null];
+    const pair = element("div", null, { class: "pair" });
+    pair.append(pictureOf(untouchedName, "untouched model"));
+    if (baseline !== "untouched") pair.append(pictureOf(unlearnedName, baseline ? "retrained model" : "unlearned"));
+    if (pair.querySelector("img")) pair.classList.add("drawn"); // what stands below stays where it is
+    const parts = [];
+    if (baseline) {
+      const title = baseline === "untouched" ? "Untouched model" : "Retrained model";
+      const values = data.baselines[baseline];
+      const table = { values: {}, errors: {} };
+      for (const [metric, [value, error]] of Object.entries(values)) [table.values[metric], table.errors[metric]] = [[value], [error]];
+      parts.push(element("h3", title), pair, rowsOf(table, 0, data.baselines.untouched));
+    } else {
+      const [name, row] = places.get(key);
+      const table = data.tables[name];
+      const isMember = name === "members";
+      const title = `${isMember ? "Front member: trial" : "Trial"} ${table.trial[row]}, step ${table.step[row]}`;
+      const verdict = isMember ? "re-measured" : studyFront.keeps(table.values, currentBounds(), row) ? "keeps the bounds" : "outside the bounds";
+      parts.push(element("h3", title), element("div", `${table.method[row]} · ${verdict}`, { class: "note" }), pair);
+      if (untouchedName && unlearnedName) parts.push(element("p", "Both from the same noise, tile by tile.", { class: "note" }));
+      parts.push(element("div", settingsOf(table, row)));
+      parts.push(rowsOf(table, row, data.baselines[isMember ? "untouched" : "search"]));
+    }
+    document.getElementById("panel-content").replaceChildren(...parts);
+    panel.dataset.key = key;
+  }
+
+  function pin(key) {
+    pinned = key !== null;
+    panel.classList.toggle("pinned", pinned);
+    document.getElementById("unpin").hidden = !pinned;
+    document.getElementById("panel-hint").hidden = pinned;
+    if (pinned) show(key);
+    highlight(pinned ? key : null);
+  }
+
+  function stepBy(distance) {
+    const at = order.indexOf(shown);
+    pin(order[at < 0 ? 0 : (at + distance + order.length) % order.length]);
+  }
+
+  // --- a trial over the others --------------------------------------------------------------------------------
+
+  const trajectories = document.getElementById("trajectories-figure");
+
+  function highlight(key) {
+    if (!trajectories || !trajectories.data) return;
+    const place = key && places.get(key);
+    const trial = place ? data.tables[place[0]].trial[place[1]] : key && key.startsWith("untouched:") ? key.slice(10) : null;
+    if (trajectories.dataset.trial === String(trial)) return;
+    trajectories.dataset.trial = String(trial);
+    const trace = trajectories.data.findIndex(({ meta }) => meta === "highlight");
+    const [x, y] = [trajectories.layout.meta.x, trajectories.layout.meta.y];
+    const rows = data.tables.reports.trial.map((name, row) => (name === trial ? row : -1)).filter((row) => row >= 0);
+    rows.sort((a, b) => data.tables.reports.step[a] - data.tables.reports.step[b]);
+    const column = (name) => {
+      const start = data.baselines.search[name];
+      const values = name === "step" ? data.tables.reports.step : data.tables.reports.values[name];
+      const begin = name === "step" ? [0] : start ? [start[0]] : [];
+      return trial === null ? [] : [...begin, ...rows.map((row) => values[row])];
+    };
+    Plotly.restyle(trajectories, { x: [column(x)], y: [column(y)] }, [trace]);
+  }
+
+  // --- bounds that can be moved -------------------------------------------------------------------------------
+
+  const sliders = [...document.querySelectorAll(".bound")];
+
+  function currentBounds() {
+    return data.goals.constraints.map((constraint, place) => {
+      const slider = sliders[place];
+      if (!slider || slider.dataset.moved !== "yes") return constraint;
+      return { ...constraint, bound: Number(slider.querySelector("input[type=number]").value) * constraint.unit };
+    });
+  }
+
+  // The front under bounds, which the page tells in words.
+  function frontUnder(bounds) {
+    const found = studyFront.under(search, data.goals, bounds);
+    const volume = found.hypervolume === null ? "not defined" : found.hypervolume.toFixed(3);
+    document.getElementById("front-says").textContent =
+      `${found.count} of ${search.key.length} feasible, ${found.members.length} on the front, hypervolume ${volume}.`;
+    return found;
+  }
+
+  function redraw() {
+    const bounds = currentBounds();
+    const found = frontUnder(bounds);
+    const axis = (name, unit, rows) =>
+      rows.map((row) => (name === "step" ? search.step[row] : search.values[name][row] === null ? null : search.values[name][row] / unit));
+    for (const figure of figures) {
+      const update = { x: [], y: [], customdata: [] };
+      const traces = [];
+      (figure.data || []).forEach(({ meta }, trace) => {
+        if (!meta || !meta.role) return;
+        const rows = meta.role === "front" ? found.members
+          : search.key.map((_, row) => row).filter((row) => search.method[row] === meta.method && found.feasible[row] === meta.feasible);
+        traces.push(trace);
+        update.x.push(axis(meta.x, meta.x_unit, rows));
+        update.y.push(axis(meta.y, 1, rows));
+        update.customdata.push(rows.map((row) => [search.key[row], search.trial[row], search.step[row]]));
+      });
+      if (traces.length) Plotly.restyle(figure, update, traces);
+      moveLines(figure, bounds);
+    }
+  }
+
+  function moveLines(figure, bounds) {
+    const update = {};
+    ((figure.layout && figure.layout.shapes) || []).forEach((shape, place) => {
+      const [kind, constraint] = (shape.name || "").split(":");
+      if (kind !== "bound" && kind !== "within") return;
+      const line = bounds[constraint].bound / figure.layout.meta.units[constraint];
+      update[`shapes[${place}].x1`] = line;
+      if (kind === "bound") update[`shapes[${place}].x0`] = line;
+    });
+    if (Object.keys(update).length) Plotly.relayout(figure, update);
+  }
+
+  let waiting = false;
+  function soon() {
+    if (waiting) return;
+    waiting = true;
+    requestAnimationFrame(() => { waiting = false; redraw(); });
+  }
+
+  for (const slider of sliders) {
+    const [range, exact] = [slider.querySelector("input[type=range]"), slider.querySelector("input[type=number]")];
+    const move = (from, to) => () => {
+      if (from.value === "" || !Number.isFinite(Number(from.value))) return;
+      slider.dataset.moved = "yes";
+      to.value = from.value;
+      soon();
+    };
+    range.addEventListener("input", move(range, exact));
+    exact.addEventListener("input", move(exact, range));
+    slider.querySelector("button").addEventListener("click", () => {
+      delete slider.dataset.moved;
+      range.value = exact.value = slider.dataset.own;
+      soon();
+    });
+  }
+
+  if (sliders.length) frontUnder(currentBounds());
+
+  // --- who listens to what ------------------------------------------------------------------------------------
+
+  const keyOf = (event) => {
+    const of = event.points && event.points[0] && event.points[0].customdata;
+    return Array.isArray(of) ? of[0] : of;
+  };
+  for (const figure of figures) {
+    if (!figure.closest(".explore")) continue;
+    figure.on("plotly_hover", (event) => {
+      const key = keyOf(event);
+      if (!key || pinned) return;
+      show(key);
+      if (figure === trajectories) setTimeout(() => highlight(key), 0); // the panel is there first
+    });
+    figure.on("plotly_unhover", () => { if (!pinned && figure === trajectories) highlight(null); });
+    figure.on("plotly_click", (event) => {
+      const key = keyOf(event);
+      if (key) pin(pinned && key === shown ? null : key);
+    });
+  }
+  document.addEventListener("keydown", (event) => { if (event.key === "Escape") pin(null); });
+  document.getElementById("unpin").addEventListener("click", () => pin(null));
+  document.getElementById("previous").addEventListener("click", () => stepBy(-1));
+  document.getElementById("next").addEventListener("click", () => stepBy(1));
+  for (const row of document.querySelectorAll("tr[data-point]")) {
+    row.addEventListener("click", () => pin(row.dataset.point));
+    row.addEventListener("keydown", (event) => { if (event.key === "Enter") pin(row.dataset.point); });
+  }
+  if (order.length) show(panel.dataset.first && places.has(panel.dataset.first) ? panel.dataset.first : order[0]);
+})();

@@ -1,0 +1,163 @@
+"""The page of studies that are not as one would like: a useful page, or a clear error."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+from synthetic_study import CONSTRAINTS, make_reports
+
+from analysis.explore import slider_of
+from analysis.load import load_study
+from analysis.members import members_section
+from analysis.plots import front_figure
+from analysis.provenance import reproduce_command
+from analysis.report import main as report_main
+from analysis.report import write_report
+from analysis.scene import compose
+from tuning.config import Constraint, load_config, to_yaml
+
+StudyMaker = Callable[..., Path]
+pytestmark = pytest.mark.usefixtures("few_trees")
+
+
+def html_of(root: Path) -> str:
+    return write_report(root).read_text(encoding="utf-8")
+
+
+def test_a_finished_study_has_every_section(make_study: StudyMaker) -> None:
+    html = html_of(make_study(make_reports(10), images=True, log_forget_images=True))
+    headings = re.findall(r'<h2 id="([^"]+)">([^<]+)</h2>', html)
+    assert [text for _, text in headings] == [
+        "Front", "Members of the front", "Against the bounds", "Trajectories", "Baselines", "Samples", "Hypervolume",
+        "Rungs", "Settings", "Trials and failures", "Configuration and versions",
+    ]  # fmt: skip
+    [contents] = re.findall(r"<nav .*?</nav>", html)
+    assert re.findall(r'href="#([^"]+)"', contents) == [anchor for anchor, _ in headings]
+    ids = re.findall(r' id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
+
+
+@pytest.mark.parametrize("name", ["my study 2", "Größe 研究", "исследование"])
+def test_names_with_spaces_and_other_letters(
+    make_study: StudyMaker, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_study(make_reports(2), name=name)
+    assert report_main([name, "--storage-path", str(root.parent)]) == 0
+    assert capsys.readouterr().out.strip() == str(root / "report.html")
+    html = (root / "report.html").read_text(encoding="utf-8")
+    assert f"<h1>{name}</h1>" in html
+    assert f"{name}-again" in html
+
+
+def test_what_is_text_cannot_become_markup(make_study: StudyMaker) -> None:
+    reports = make_reports(5).assign(forget_image="</script><script>alert(1)</script>")
+    root = make_study(reports)
+    labels = (
+        (root / "baseline.json").read_text().replace("FID (digit features)", "</script><img src=x onerror=alert(2)>")
+    )
+    (root / "baseline.json").write_text(labels)
+    html = html_of(root)
+    assert "</script><script>alert(1)" not in html
+    assert "<img src=x" not in html
+
+
+def test_a_study_that_was_moved(make_study: StudyMaker, tmp_path: Path) -> None:
+    root = make_study(make_reports(5), images=True, log_forget_images=True, storage_path="/nowhere/else")
+    before = html_of(root)
+    moved = tmp_path / "another machine" / "synthetic"
+    shutil.copytree(root, moved)
+    shutil.rmtree(root)
+    after = html_of(moved)
+    assert after.replace(f"'{moved.parent}", str(root.parent)).count("data:image") == before.count("data:image")
+    assert str(root) not in after
+    assert "/nowhere/else" not in after.partition("Configuration and versions</h2>")[0]
+
+
+def test_models_that_are_not_here_are_no_links(make_study: StudyMaker) -> None:
+    root = make_study(make_reports(5))
+    study = load_study(root)
+    assert "not on this machine" in members_section(study, compose(study)).html
+    for place in study.front["checkpoint"]:
+        (root / place).mkdir(parents=True)
+    html = members_section(study, compose(study)).html
+    assert html.count('<a href="checkpoints/') == len(study.front)
+    assert "not on this machine" not in html
+
+
+def test_one_objective_three_objectives_and_no_bound(make_study: StudyMaker) -> None:
+    reports = make_reports(5)
+    html = html_of(make_study(reports, finished=False, objectives=["minimize sscd"]))
+    assert "Against the bounds" in html
+    html = html_of(make_study(reports, finished=False, constraints=[], objectives=["minimize sscd", "maximize nll"]))
+    assert "under no bound" in html
+    assert "Other bounds" not in html
+    assert "Against the bounds</h2>" not in html
+    three = ["minimize sscd", "maximize nll", "minimize fid"]
+    root = make_study(reports, finished=False, objectives=three)
+    html = html_of(root)
+    assert "Searched to minimize sscd, maximize nll, minimize fid" in html
+    names = {trace.name for trace in front_figure(load_study(root)).data}
+    assert not names & {"front of the search", "dominated by the front"}, "two axes do not show what three dominate"
+
+
+def test_nothing_feasible_one_trial_and_nan(make_study: StudyMaker) -> None:
+    reports = make_reports(1)
+    reports.loc[0, ["sscd", "nll"]] = np.nan
+    reports["fid"] += 90
+    html = html_of(make_study(reports, finished=False, failed=False))
+    assert "No feasible report. The nearest is trial 00000" in html
+    assert "Loosen the bound" in html
+    assert "NaN" not in html.partition('id="study-data"')[2].partition("</script>")[0]
+
+
+def test_the_command_gives_the_same_study_under_another_name(make_study: StudyMaker, tmp_path: Path) -> None:
+    root = make_study(make_reports(1))
+    (root / "study.yaml").write_text(to_yaml(load_config(["--storage-path", str(tmp_path / "old"), "--seed", "5"])[0]))
+    words = reproduce_command(load_study(root)).split()
+    assert words[:2] == ["python", "tune_unlearning.py"]
+    again, _ = load_config(words[2:])
+    first = load_study(root).config
+    assert again.name == "synthetic-again"
+    assert again.root == root.parent / "synthetic-again"
+    assert again.model_copy(update={"name": first.name, "storage_path": first.storage_path}) == first
+
+
+def test_versions_of_every_launch(make_study: StudyMaker) -> None:
+    root = make_study(make_reports(1))
+    assert "Which versions it ran by is not recorded" in html_of(root)
+    line = '{"time": "2026-01-0%d", "event": "study_started", "versions": {"torch": "2.%d"}}\n'
+    (root / "events.jsonl").write_text(line % (1, 9) + line % (2, 9))
+    assert "<td>torch</td><td>2.9</td>" in html_of(root)
+    (root / "events.jsonl").write_text(line % (1, 9) + line % (2, 10))
+    assert "<td>torch</td><td>2.9</td><td>2.10</td>" in html_of(root)
+
+
+class TestSliders:
+    def test_from_the_best_to_beyond_the_bound(self) -> None:
+        slider = slider_of(CONSTRAINTS[0], np.array([0.9, 1.0, 1.1, 50.0, np.nan, np.inf]))
+        assert slider.low <= 0.9 < 1.2 < slider.high
+        assert slider.high == pytest.approx(1.2 + 4 * 0.3, abs=2 * slider.step)
+        assert (slider.high - slider.low) / slider.step >= 100
+
+    def test_of_a_lower_bound_and_of_nothing(self) -> None:
+        slider = slider_of(Constraint("clip_iqa", ">=", 0.6), np.array([0.1, 0.7]))
+        assert slider.low <= 0.2 + slider.step
+        assert slider.high >= 0.7 - 1e-9
+        nothing = slider_of(CONSTRAINTS[0], np.array([]))
+        assert nothing.low < nothing.high
+
+
+def test_the_parser_takes_several_names(make_study: StudyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared, module = [], ModuleType("analysis.compare")
+    module.write_comparison = lambda roots, path: compared.append((list(roots), path))  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "analysis.compare", module)
+    storage = make_study(make_reports(1)).parent
+    assert report_main(["first", "second", "--storage-path", str(storage)]) == 0
+    assert compared == [([storage / "first", storage / "second"], storage / "comparison.html")]
