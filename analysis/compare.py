@@ -191,10 +191,13 @@ def _growth(studies: Sequence[Study]) -> list[str]:
 def _methods(studies: Sequence[Study]) -> list[str]:
     table = method_table(studies)
     objectives = [objective.metric for objective in studies[0].objectives]
-    header = ["method", "study", "trials", "failed", "reports", "feasible", "members", "hypervolume by itself"]
-    header += [*(f"best {metric}" for metric in objectives), "workers' hours"]
+    header = ["method", "study", "trials", "failed", "reports", "feasible", "members", "hypervolume"]
+    header += [*(f"best {metric}" for metric in objectives), "hours"]
     lines = [_method_cells(row, objectives) for row in rows(table)]
-    note = "Hypervolume and best values are those of the method's own feasible reports, as the search measured them."
+    note = (
+        "Hypervolume and best values are those of the method's own feasible reports, as the search measured them; "
+        "hours are those of workers inside its trials."
+    )
     return [page.table(header, lines), page.paragraph(note, "note")]
 
 

@@ -107,6 +107,13 @@ class TestScale:
         assert not scale_of(studies).in_gains
         assert seed_groups(studies) == {"tpe": ["tpe 1", "tpe 2", "tpe 3"], "ehvi": ["ehvi 1", "ehvi 2", "ehvi 3"]}
 
+    def test_groups_without_a_common_name(self, studies: list[Study], tmp_path: Path) -> None:
+        night, day = (load_study(write_study(tmp_path / name, seed=seed)) for name, seed in (("night", 1), ("day", 2)))
+        assert seed_groups([night, day]) == {"night and 1 more": ["night", "day"]}
+        again = load_study(write_study(tmp_path / "tpe 4", seed=4, methods=("siss",)))
+        more = load_study(write_study(tmp_path / "tpe 5", seed=5, methods=("siss",)))
+        assert list(seed_groups([*studies[:2], again, more])) == ["tpe 1 and 1 more", "tpe 4 and 1 more"]
+
     @pytest.mark.parametrize(
         "change", [{"model": "other"}, {"forget": ("cat.png",)}, {"num_images": 64}, {"injection_timestep": 250}]
     )
