@@ -102,7 +102,7 @@ def _that_fit(lines: Sequence[Sequence[str]], recommended: int | None, room: int
 
 def _front(study: Study, lines: Sequence[Sequence[str]]) -> list[str]:
     picture = f"![The front](get-artifact?path=front%2Ffront.png&run_uuid={RUN_ID})"
-    return ["### Front", picture, *([_members_table(study, lines)] if lines else [])]
+    return ["### Front", *([_members_table(study, lines)] if lines else []), picture]
 
 
 def _more(count: int) -> str:
@@ -168,10 +168,11 @@ def _searches(config: StudyConfig) -> str:
     ]  # fmt: skip
     lines = [f"- {name}: {code(search)}" for name, search in searches]
     hint = (
-        f"To compare the front: search it, select all, *Compare*, then {' and '.join(map(code, goals))} in the "
+        "Above the list *Model training* must be chosen, not *GenAI*; trials stand below their study, behind its plus. "
+        f"To compare the front: search it, tick its trials, *Compare*, then {' and '.join(map(code, goals))} in the "
         "scatter plot or in parallel coordinates."
     )
-    return "### To paste into the search box\n\n" + "\n".join(lines) + "\n\n" + hint
+    return "### Search and compare\n\n" + "\n".join(lines) + "\n\n" + hint
 
 
 def _again(config: StudyConfig) -> str:
