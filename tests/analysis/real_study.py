@@ -25,7 +25,7 @@ from tuning.records import Records, TrialState
 from tuning.sources import select, source_of
 from tuning.trials import parameter_columns
 
-NUM_UNSEEN = 48
+NUM_UNSEEN = 40
 #: Forgets within its few steps.
 SISS = {"method": "siss", "lambd": 0.5, "scaling_norm": 30.0, "seed": 11, "repeat": 0}
 #: Does not.
