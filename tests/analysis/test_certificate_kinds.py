@@ -52,8 +52,7 @@ def separate(tiny_study_file: Path) -> Path:
     negative = folder / "hidden_negative.png"
     Image.fromarray(255 - np.asarray(Image.open(folder / "forget.png"))).save(negative)
     flags = ["--name", "separate", "--forget", str(folder / "forget.png"), str(negative), "--forget-separately", "true"]
-    flags += ["--retrained-model", str(folder / "retrained"), "--rungs", "2", "--num-trials", "1"]
-    flags += ["--log-forget-images", "false"]
+    flags += ["--rungs", "2", "--num-trials", "1", "--log-forget-images", "false"]
     return run_real_study(tiny_study_file, *flags, trials=[SISS])
 
 
