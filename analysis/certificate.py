@@ -25,6 +25,7 @@ from analysis.export import add_choice, study_of
 from analysis.load import StudyError
 from analysis.member import find_member
 from tuning.files import StudyFiles, write_text_atomic
+from tuning.paths import name_problems
 from tuning.schema import local_directory
 
 #: Images that the forget image is compared with, at most: p-values down to 1 / 100, which takes minutes on a few cores.
@@ -139,10 +140,12 @@ def _with_study(arguments: argparse.Namespace, certificate: Certificate, errors:
     """The checks that need the study, where it is at hand."""
     content = certificate.content
     name = str(content["study"]["name"])
-    files = StudyFiles(local_directory(arguments.storage_path) / Path(name).name)
+    if name_problems(name):
+        return [Check("study", False, f"{name!r} is no name of a study")]
+    files = StudyFiles(local_directory(arguments.storage_path) / name)
     if not files.study.is_file() and not arguments.remeasure:
         return [Check("study", None, f"{files.root} is not there: models and images were not looked at")]
-    study = study_of(Path(name).name, arguments.storage_path)
+    study = study_of(name, arguments.storage_path)
     with watching(errors, arguments.quiet) as watch:
         watch.stage("load libraries")
         from analysis.certificates.certifying import files_still_the_same, order_again, values_still_the_same

@@ -41,9 +41,12 @@ def strip_figure(models: Mapping[str, Mapping[str, Sequence[Any]]], axis: str, k
         axes.spines[["top", "right", "left"]].set_visible(False)
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.25)
-        figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8.5)
+        legend = figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8.5)
+        legend.legend_handles[0].set(sizes=[30], alpha=0.9)  # a dot as small as in the strips is not seen there
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None}, transparent=True)
+        figure.savefig(
+            stream, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")), transparent=True
+        )
     svg = stream.getvalue()
     drawing = svg[svg.index("<svg") :].strip()
     opening = f'<svg role="img" aria-label="{escape(_described(models, names, axis))}"'

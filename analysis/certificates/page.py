@@ -24,9 +24,10 @@ _STYLE = """
 .open { background: #fff6d8; border-color: #6b4e00; }
 code { font: 12.5px ui-monospace, monospace; overflow-wrap: anywhere; }
 td code { white-space: normal; } td.wide { white-space: normal; text-align: left; min-width: 14rem; }
-table { width: 100%; display: table; } table.numbers th { white-space: normal; vertical-align: bottom; }
+table { width: 100%; display: table; margin: 1rem 0; } table.numbers th { white-space: normal; vertical-align: bottom; }
 table.text td { text-align: left; white-space: normal; vertical-align: top; }
-table.text th { text-align: left; } h3 { margin: 2rem 0 .4rem; }
+table.text th { text-align: left; } table.text td:first-child { white-space: nowrap; width: 1%; }
+h3 { margin: 2rem 0 .4rem; }
 figure.drawing { display: block; margin: .5rem 0 1rem; }
 figure.drawing svg { width: 100%; max-width: 760px; height: auto; }
 @page { size: A4; margin: 16mm 14mm; }

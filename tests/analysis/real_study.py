@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from analysis.table import rows
 from diffusion.rng import derive_seed, stream
 from metrics.subject import Fidelity
-from trainable.plan import TrainingSettings, TrialPlan
+from trainable.plan import TrainingSettings, TrialPlan, places
 from trainable.testing import write_tiny_study
 from trainable.trial import TrialRunner
 from tuning.baseline import RETRAINED, UNTOUCHED, UNTOUCHED_SEARCH, Baseline
 from tuning.config import StudyConfig, load_config, to_yaml
-from tuning.constraints import violation
 from tuning.files import StudyFiles, write_csv_atomic
 from tuning.measuring import measure_model, prepare
 from tuning.quality import as_measured
@@ -25,7 +25,7 @@ from tuning.records import Records, TrialState
 from tuning.sources import select, source_of
 from tuning.trials import parameter_columns
 
-NUM_UNSEEN = 48
+NUM_UNSEEN = 40
 #: Forgets within its few steps.
 SISS = {"method": "siss", "lambd": 0.5, "scaling_norm": 30.0, "seed": 11, "repeat": 0}
 #: Does not.
@@ -47,6 +47,8 @@ def write_inputs(folder: Path) -> Path:
         "learning_rate": 1e-3,
         "constraints": ["fid <= 50x"],
         "num_trials": 2,
+        "final_num_probes": 2,
+        "final_num_denoisings": 8,
         "methods": ["siss", "naive_deletion"],
         "storage_path": str(folder / "runs"),
     }
@@ -122,15 +124,16 @@ def _run(
 
 
 def _front(config: StudyConfig, plan: TrialPlan, files: StudyFiles, reports: Sequence[Mapping[str, Any]]) -> None:
-    """As the end of a study leaves it: one member, its pipeline, its values measured again."""
+    """As the end of a study leaves it, with one member and its pipeline; but its values are those of its report."""
     member = next(row for row in reversed(reports) if row["trial_id"] == "00000")
     key = (str(member["trial_id"]), int(member["step"]))
-    fidelity, seed = Fidelity(**config.final_fidelity), derive_seed(config.seed, "final")
-    weights, pipeline = files.candidate(*key), files.checkpoint(*key)
-    measured = measure_model(plan, config.model, fidelity, seed, weights=weights, pipeline=pipeline)
-    values = {name: found.value for name, found in measured.items()}
-    baseline = Baseline.load(files.baseline).reference
-    row = {**member, **values, "violation": violation(values, config.constraints, baseline), "feasible": True}
-    row["checkpoint"] = str(pipeline.relative_to(files.root))
+    workloads = plan.source.open_each()
+    network = plan.source.load(workloads[0], config.model).network
+    weights = places(files.candidate(*key), plan.source.settings, ".safetensors")
+    pipelines = places(files.checkpoint(*key), plan.source.settings)
+    for workload, file, pipeline in zip(workloads, weights, pipelines, strict=True):
+        network.load_state_dict(load_file(file))
+        workload.save_pipeline(network, pipeline)
+    row = {**member, "feasible": True, "checkpoint": str(files.checkpoint(*key).relative_to(files.root))}
     shown = {name: None if value != value else value for name, value in row.items()}
     write_csv_atomic(files.front, list(shown), [shown])
