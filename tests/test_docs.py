@@ -28,7 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")]}
 #: Flags of other programs, and of the project's own that have no parser to ask.
 RAY_FLAGS = {"--runtime-env-json", "--generate", "--resources"}
-OTHER_FLAGS = {"--backend-store-uri", "--only", "--metric", "--seeds"} | RAY_FLAGS
+#: Of commands that work on models (analysis.export, analysis.certificate).
+MODEL_FLAGS = {"--trial", "--step", "--verify"}
+OTHER_FLAGS = {"--backend-store-uri", "--only", "--metric", "--seeds"} | RAY_FLAGS | MODEL_FLAGS
 # Paths of files that only worked examples have.
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 
@@ -119,9 +121,10 @@ def test_every_flag_in_the_documentation_exists(document):
 def test_every_file_in_the_documentation_exists(document):
     text = re.sub(r"^```.*?^```", "", DOCS[document], flags=re.DOTALL | re.MULTILINE)
     named = set(re.findall(r"(?<![\w/<>.-])((?:[\w.-]+/)+[\w-]+\.(?:py|md|yaml))\b", text))
-    assert not {name for name in named if not (ROOT / name).exists() and name != "assets/README.md"}
-    links = re.findall(r"\]\((?!http)([^)#]+)", text)
     home = ROOT if (ROOT / document).is_file() else ROOT / "docs"
+    missing = {name for name in named if not (ROOT / name).exists() and not (home / name).exists()}
+    assert not missing - {"assets/README.md"}
+    links = re.findall(r"\]\((?!http)([^)#]+)", text)
     assert not [link for link in links if not (home / link).exists()]
 
 

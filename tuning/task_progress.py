@@ -68,7 +68,7 @@ def watching(network: nn.Module, teller: Teller | None, rows: float | None = Non
         yield
     finally:
         ended.set()
-        thread.join()
+        thread.join(PERIOD_SECONDS)
         hook.remove()
 
 
