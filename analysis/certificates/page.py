@@ -58,11 +58,11 @@ def certificate_page(content: Mapping[str, Any]) -> str:
     sections = [
         _STYLE,
         _heading(content),
-        page.section("What was to be forgotten", *_asked(content)),
-        page.section("The models", *_models(content)),
+        page.Section("What was to be forgotten", tuple(_asked(content))).html,
+        page.Section("The models", tuple(_models(content))).html,
         *(part for entry in content["parts"] for part in _part(content, entry)),
-        page.section("What this does not prove", _list(content["limits"])),
-        page.section("How it was measured, and how to check it", *_how(content)),
+        page.Section("What this does not prove", (_list(content["limits"]),)).html,
+        page.Section("How it was measured, and how to check it", tuple(_how(content))).html,
     ]
     return page.page(f"Unlearning certificate, {content['study']['name']}", sections)
 
@@ -133,9 +133,9 @@ def _part(content: Mapping[str, Any], part: Mapping[str, Any]) -> list[str]:
     of = f": {_names(part)}" if several else ""
     own = [_box(part["outcome"], part["verdict"])] if several else []
     return [
-        page.section(f"Rules{of}", *own, _rules(part)),
-        page.section(f"Does the image stand out?{of}", *_membership(part)),
-        page.section(f"Measurements{of}", *_measurements(content, part)),
+        page.Section(f"Rules{of}", (*own, _rules(part))).html,
+        page.Section(f"Does the image stand out?{of}", tuple(_membership(part))).html,
+        page.Section(f"Measurements{of}", tuple(_measurements(content, part))).html,
     ]
 
 
