@@ -126,14 +126,14 @@
   // --- a trial over the others --------------------------------------------------------------------------------
 
   const trajectories = document.getElementById("trajectories-figure");
+  let highlighted = null;
 
   function highlight(key) {
     if (!trajectories || !trajectories.data) return;
     const place = key && places.get(key);
     const trial = place ? data.tables[place[0]].trial[place[1]] : key && key.startsWith("untouched:") ? key.slice(10) : null;
-    if (trajectories.dataset.trial === String(trial)) return;
+    highlighted = key;
     trajectories.dataset.trial = String(trial);
-    const trace = trajectories.data.findIndex(({ meta }) => meta === "highlight");
     const [x, y] = [trajectories.layout.meta.x, trajectories.layout.meta.y];
     const rows = data.tables.reports.trial.map((name, row) => (name === trial ? row : -1)).filter((row) => row >= 0);
     rows.sort((a, b) => data.tables.reports.step[a] - data.tables.reports.step[b]);
@@ -143,7 +143,26 @@
       const begin = name === "step" ? [0] : start ? [start[0]] : [];
       return trial === null ? [] : [...begin, ...rows.map((row) => values[row])];
     };
-    Plotly.restyle(trajectories, { x: [column(x)], y: [column(y)] }, [trace]);
+    drawOver(column(x), column(y));
+  }
+
+  // A line over a figure. Plotly would draw all trials anew to add one, which takes too long to follow the mouse.
+  function drawOver(xs, ys) {
+    const { xaxis, yaxis } = trajectories._fullLayout;
+    const make = (tag, attributes) => {
+      const made = document.createElementNS("http://www.w3.org/2000/svg", tag);
+      for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
+      return made;
+    };
+    const places = xs.map((x, n) => [x, ys[n]]).filter(([x, y]) => x !== null && y !== null)
+      .map(([x, y]) => [xaxis.d2p(x), yaxis.d2p(y)]);
+    const layer = make("svg", { class: "highlight", x: xaxis._offset, y: yaxis._offset,
+      width: xaxis._length, height: yaxis._length, "pointer-events": "none" });
+    layer.append(make("polyline", { points: places.map((place) => place.join(",")).join(" "), fill: "none",
+      stroke: "#222222", "stroke-width": 3 }));
+    layer.append(...places.map(([cx, cy]) => make("circle", { cx, cy, r: 4.5, fill: "#222222" })));
+    trajectories.querySelector("svg.highlight")?.remove();
+    if (places.length) trajectories.querySelector(".main-svg").append(layer);
   }
 
   // --- bounds that can be moved -------------------------------------------------------------------------------
@@ -239,7 +258,7 @@
       const key = keyOf(event);
       if (!key || pinned) return;
       show(key);
-      if (figure === trajectories) setTimeout(() => highlight(key), 0); // the panel is there first
+      if (figure === trajectories) highlight(key);
     });
     figure.on("plotly_unhover", () => { if (!pinned && figure === trajectories) highlight(null); });
     figure.on("plotly_click", (event) => {
@@ -247,6 +266,7 @@
       if (key) pin(pinned && key === shown ? null : key);
     });
   }
+  if (trajectories && trajectories.on) trajectories.on("plotly_afterplot", () => highlight(highlighted)); // also after a zoom
   document.addEventListener("keydown", (event) => { if (event.key === "Escape") pin(null); });
   document.getElementById("unpin").addEventListener("click", () => pin(null));
   document.getElementById("previous").addEventListener("click", () => stepBy(-1));

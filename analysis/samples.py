@@ -111,7 +111,7 @@ def embedded(study: Study, first: Iterable[str], budget: int = BUDGET) -> dict[s
     """
     of = pairs(study)
     points = [member_key(row["trial_id"], int(row["step"])) for row in rows(study.front)]
-    points += [point_key(row["trial_id"], int(row["step"])) for row in _by_rank(study)]
+    points += _by_rank(study)
     wanted = [*first, *(name for pair in of.values() for name in [pair.untouched] if name)]
     wanted += [of[point].unlearned or "" for point in points if point in of]
     found, left = dict[str, str](), budget
@@ -126,18 +126,18 @@ def embedded(study: Study, first: Iterable[str], budget: int = BUDGET) -> dict[s
     return found
 
 
-def _by_rank(study: Study) -> list[Mapping[str, object]]:
-    """The reports, best first; of equal rank in their order."""
+def _by_rank(study: Study) -> list[str]:
+    """The reports' points, best first; of equal rank in their order."""
     reports = study.reports
     if reports.empty:
         return []
-    table = rows(reports[["trial_id", "step"]])
+    points = [point_key(row["trial_id"], int(row["step"])) for row in rows(reports[["trial_id", "step"]])]
     if not can_judge(study):
-        return list(table)
+        return points
     signs = np.array([goal.sign for goal in study.objectives])
     values = signs * numeric(reports, [goal.metric for goal in study.objectives])
     ranks = constrained_ranks(values, violations(reports, study.constraints, study.search_reference))
-    return [table[place] for place in np.argsort(ranks, kind="stable")]
+    return [points[place] for place in np.argsort(ranks, kind="stable")]
 
 
 def as_data_url(path: Path, max_side: int = MAX_SIDE) -> str | None:

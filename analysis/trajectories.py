@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from analysis.appearance import FONT_COLOUR, LEGEND_BELOW, point_key
+from analysis.appearance import LEGEND_BELOW, point_key
 from analysis.front import violations
 from analysis.load import Study
 from analysis.marks import axis_title
@@ -72,10 +72,6 @@ def trajectories_figure(study: Study) -> go.Figure:
             customdata=[_key(row) for row in rows(line)],
             hovertemplate="%{text}<extra></extra>",
         )
-    figure.add_scatter(
-        x=[], y=[], mode="lines+markers", line={"color": FONT_COLOUR, "width": 3}, marker={"size": 9},
-        hoverinfo="skip", showlegend=False, meta="highlight",
-    )  # fmt: skip
     figure.update_layout(template="plotly_white", height=520, hovermode="closest", **LEGEND_BELOW)
     figure.update_layout(meta={"x": scene.x, "y": scene.y})
     figure.update_xaxes(title_text=axis_title(study, scene.x), range=scene.x_range)

@@ -36,7 +36,6 @@ class TestTrajectories:
         assert np.isnan(siss.x).sum() == 4, "a gap after each of the four trials"
         assert np.asarray(siss.x)[~np.isnan(siss.x)].size == 4 * 5
         assert list(siss.customdata[:6]) == ["untouched:00000", *(f"00000-{step}" for step in (10, 20, 30, 40)), ""]
-        assert figure.data[-1].meta == "highlight"
 
     def test_without_reports_or_baseline(self, make_study: StudyMaker) -> None:
         root = make_study(finished=False)

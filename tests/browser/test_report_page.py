@@ -190,14 +190,20 @@ class TestPointing:
         trial = key.partition("-")[0]
         point_at(report, key, "trajectories-figure")
         report.wait_for_function(f"document.getElementById('trajectories-figure').dataset.trial === '{trial}'")
-        drawn = report.evaluate("document.getElementById('trajectories-figure').data.at(-1)")
+        drawn = report.evaluate(
+            """() => {
+              const gd = document.getElementById('trajectories-figure'), {xaxis, yaxis} = gd._fullLayout;
+              return [...gd.querySelectorAll('svg.highlight circle')].map((circle) =>
+                [xaxis.p2d(Number(circle.getAttribute('cx'))), yaxis.p2d(Number(circle.getAttribute('cy')))]);
+            }"""
+        )
         own = study.reports.query(f"trial_id == '{trial}'").sort_values("step")
-        assert drawn["x"] == [UNTOUCHED["sscd"], *own["sscd"]]
-        assert drawn["y"] == [UNTOUCHED["nll"], *own["nll"]]
+        path = [[UNTOUCHED["sscd"], UNTOUCHED["nll"]], *own[["sscd", "nll"]].to_numpy().tolist()]
+        assert np.array(drawn) == pytest.approx(np.array(path))
         report.screenshot(path=screenshots / "trajectory.png")
 
     def test_pointing_is_answered_at_once(self, report: Page, study: Study) -> None:
-        """In the median of several; on a quiet machine it takes a tenth of what is asked for here."""
+        """From the last move of the mouse to what stands beside: 200 ms, in the median of several."""
         keys = [f"{row.trial_id}-{row.step}" for row in study.reports.query("feasible and nll < 4.4")[:40].itertuples()]
         report.evaluate(
             """() => {
@@ -214,7 +220,7 @@ class TestPointing:
             report.wait_for_timeout(120)
         answers = report.evaluate("window.answers")
         assert len(answers) >= 3
-        assert statistics.median(answers) < 1000
+        assert statistics.median(answers) < 200
 
 
 class TestBounds:
