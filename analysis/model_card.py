@@ -145,7 +145,7 @@ def _values(study: Study, row: pd.DataFrame, *, is_member: bool) -> Iterator[str
         lines.append([_label(study, name), *cells, _bounds(study, found, name)])
     yield table(header, lines)
     if untouched == UNTOUCHED and is_member and study.is_finished:
-        yield "Measured anew with seeds that no trial of the search saw, as the untouched and the retrained model were."
+        yield "Measured anew with seeds that no trial of the search saw, as the models beside it were."
     else:
         yield "As the trial itself reported them; they were not measured anew with other seeds."
     if NUM_REPEATS in found:

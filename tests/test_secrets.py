@@ -107,7 +107,11 @@ def test_the_study_used_what_it_was_to_keep(left: Left) -> None:
     [reports] = left.folders[0].glob("*/reports.csv")
     assert len(read_table(reports)) == 1
     assert any(rows for name, rows in left.tables.items() if name.endswith("/optuna trials"))
-    assert any(rows for name, rows in left.tables.items() if name.endswith("/mlflow metrics"))
+    for table in ("metrics", "datasets", "logged_models", "logged_model_tags"):
+        assert any(rows for name, rows in left.tables.items() if name.endswith(f"/mlflow {table}"))
+    [tags] = (rows for name, rows in left.tables.items() if name.endswith("/mlflow tags"))
+    assert b"mlflow.note.content" in tags
+    assert len(list(left.folders[0].glob("*/checkpoints/*/README.md"))) == 1
     assert list(left.folders[1].rglob("raylet.out"))
 
 

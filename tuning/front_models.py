@@ -73,11 +73,11 @@ def front_models(study: Study, cards: Cards, depot: Depot, most_bytes: int = MOS
                 "method": str(row["method"]),
                 "recommended": "true" if position == chosen else "false",
                 "location": f"{depot.location}/{folder.relative_to(study.files.root).as_posix()}",
-                "mlflow.note.content": _as_note(card),
             },
             params=labels({name: row[name] for name in ("method", "step", *settings) if pd.notna(row[name])}),
             metrics=measured_values(row, study.config.metrics),
             card=card,
+            note=_as_note(card),
             folder=str(folder) if copied else None,
             time_ms=now,
         )

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from analysis.model_card import FILE_NAME
 from tuning.tracking_key import StudyKey
-from tuning.tracking_write import Model
+from tuning.tracking_write import Model, has_own_note, note_tags
 
 MODEL_TYPE: Final = "diffusers pipeline"
 #: Tag: what the model's files were made from, so that they are not sent again.
@@ -67,6 +67,7 @@ class Models:
             self._send(known.model_id, model, files)
             self._client.finalize_logged_model(known.model_id, "READY")
         wanted = {**_tags(model, self._key), CONTENT: content}
+        wanted |= {} if has_own_note(known.tags) else note_tags(model.note)
         changed = {key: value for key, value in wanted.items() if known.tags.get(key) != value}
         if changed:
             self._client.set_logged_model_tags(known.model_id, changed)
@@ -107,7 +108,8 @@ class Models:
         """The run's output, and the metrics of both. As points of the run they are the same to the millisecond."""
         from mlflow.entities import LoggedModelOutput, Metric
 
-        measured = {metric.key: metric.value for metric in known.metrics or ()}
+        told = sorted(known.metrics or (), key=lambda metric: metric.timestamp)
+        measured = {metric.key: metric.value for metric in told}  # the latest of each
         metrics = [
             Metric(key, value, model.time_ms, model.step, model_id=known.model_id)
             for key, value in model.metrics.items()

@@ -6,7 +6,6 @@ by its tags before it is made, and a metric's history is read before a run that 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
@@ -20,7 +19,18 @@ from typing import Any, Final
 from trainable.depot import Depot
 from tuning.tracking_key import StudyKey
 from tuning.tracking_models import Models
-from tuning.tracking_write import EXPERIMENT_ID, RUN_ID, STUDY_RUN, Dataset, Point, Write, merged
+from tuning.tracking_write import (
+    EXPERIMENT_ID,
+    NOTE,
+    RUN_ID,
+    STUDY_RUN,
+    Dataset,
+    Point,
+    Write,
+    has_own_note,
+    merged,
+    note_tags,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +39,6 @@ LABELS_PER_REQUEST: Final = 100
 REFUSED: Final = "INVALID_PARAMETER_VALUE"
 #: What a server of before datasets, or of before logged models, answers to them.
 UNKNOWN: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
-#: Where MLflow has a run's description, and by what it is known again that nobody has changed it since.
-NOTE: Final = "mlflow.note.content"
-NOTE_DIGEST: Final = "note_digest"
 
 # MLFLOW_DISABLE_TELEMETRY: without it MLflow asks its makers' server for a configuration.
 # MLFLOW_HTTP_REQUEST_*: the tracker retries by itself; MLflow's own seven retries would hold its thread for minutes.
@@ -131,10 +138,9 @@ class MlflowStore:
         if not note and NOTE not in run.tags:
             return
         tags = self._client.get_run(run.run_id).data.tags
-        found = tags.get(NOTE, "")
         filled = note.replace(RUN_ID, run.run_id).replace(EXPERIMENT_ID, self._experiment_id)
-        if found != filled and (not found or tags.get(NOTE_DIGEST) == _digest(found)):
-            written = {NOTE: filled, NOTE_DIGEST: _digest(filled)}
+        if tags.get(NOTE, "") != filled and not has_own_note(tags):
+            written = note_tags(filled)
             self._client.log_batch(run.run_id, tags=[RunTag(key, value) for key, value in written.items()])
             run.tags |= written
 
@@ -248,10 +254,6 @@ def _input(dataset: Dataset) -> Any:
 
     entity = Entity(dataset.name, dataset.digest, "local", dataset.source, profile=dataset.profile)
     return DatasetInput(entity, [InputTag("mlflow.data.context", dataset.context)])
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

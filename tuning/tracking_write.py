@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +15,10 @@ STUDY_RUN: Final = ""
 RUN_ID: Final = "{run_id}"
 EXPERIMENT_ID: Final = "{experiment_id}"
 """In a note, what stands for ids that only the store knows."""
+
+NOTE: Final = "mlflow.note.content"
+NOTE_DIGEST: Final = "note_digest"
+"""Tags: where MLflow has a description, and by what it is known again that nobody has changed it since."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +62,7 @@ class Model:
         params: given where the model is made.
         metrics: values that belong to it, at its step.
         card: Markdown, its ``README.md``.
+        note: its description in Markdown, as of a run.
         folder: a pipeline on this machine to go with it, below the study's directory; None gives the card alone.
         time_ms: when that was known.
     """
@@ -68,6 +74,7 @@ class Model:
     params: Mapping[str, str] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     card: str = ""
+    note: str = ""
     folder: str | None = None
     time_ms: int = 0
 
@@ -155,6 +162,20 @@ def decode(line: str) -> Write:
         "models": None if models is None else [Model(**model) for model in models],
     }
     return Write(**{**fields, **parts})
+
+
+def note_tags(note: str) -> dict[str, str]:
+    """The tags of a description."""
+    return {NOTE: note, NOTE_DIGEST: _digest(note)}
+
+
+def has_own_note(tags: Mapping[str, str]) -> bool:
+    """Whether somebody has written a description, or changed the one that was written here."""
+    return bool(tags.get(NOTE)) and tags.get(NOTE_DIGEST) != _digest(tags[NOTE])
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def labels(values: Mapping[str, Any]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def test_models_carry_values_settings_and_as_much_weight_as_is_allowed(study: St
     assert first.params["lambd"] == str(row["lambd"])
     assert Path(first.folder or "").is_dir()
     assert first.tags["location"].endswith(row["checkpoint"])
-    assert not first.tags["mlflow.note.content"].startswith("---")
+    assert not first.note.startswith("---")
     assert {model.folder for model in front_models(study, cards, study.config.depot, most_bytes=2000)} == {None}
 
 

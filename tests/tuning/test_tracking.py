@@ -16,8 +16,7 @@ from tuning.files import StudyFiles
 from tuning.records import TrialState
 from tuning.tracking import EXPERIMENT, Tracker
 from tuning.tracking_spool import Spool
-from tuning.tracking_store import NOTE
-from tuning.tracking_write import STUDY_RUN, Dataset, Model, Point, Write, merged
+from tuning.tracking_write import NOTE, STUDY_RUN, Dataset, Model, Point, Write, merged
 
 PARAMETERS = ("lambd", "scaling_norm")
 CONFIG = {"trial_id": "00000", "method": "siss", "lambd": 0.5, "scaling_norm": 10.0, "seed": 3, "repeat": 0}
@@ -88,7 +87,8 @@ def make_model(root: Path, step: int = 20, **changes: Any) -> Model:
     (folder / "unet" / "weights.safetensors").write_bytes(b"weights")
     values: dict[str, Any] = {
         "name": f"told-00000-{step}", "tags": {"method": "siss", "recommended": "true"}, "params": {"lambd": "0.5"},
-        "metrics": {"front_sscd": 0.25, "front_fid": 9.0}, "card": "# A card", "folder": str(folder), "time_ms": 5,
+        "metrics": {"front_sscd": 0.25, "front_fid": 9.0}, "card": "# A card", "note": "a card",
+        "folder": str(folder), "time_ms": 5,
     }  # fmt: skip
     return Model("00000", step, **{**values, **changes})
 
@@ -216,6 +216,7 @@ def test_a_front_that_changes_keeps_its_models_and_says_which_are_members(told: 
     assert tracker.close(60)
     before = {model.tags["step"]: model for model in models_of(client, "changing")}
     client.finalize_logged_model(before["20"].model_id, "FAILED")
+    client.set_logged_model_tags(before["20"].model_id, {NOTE: "mine"})
     (root / "checkpoints" / "00000-20" / "new.json").write_text("{}")
     changes = {"metrics": {"front_sscd": 0.125}, "tags": {"recommended": "false"}, "card": "# Another", "time_ms": 6}
     again = make_model(root, 20, **changes)
@@ -226,7 +227,8 @@ def test_a_front_that_changes_keeps_its_models_and_says_which_are_members(told: 
     assert {step: model.tags["pareto"] for step, model in after.items()} == {"10": "false", "20": "true", "30": "true"}
     assert after["20"].model_id == before["20"].model_id
     assert str(after["20"].status) == "READY"
-    assert after["20"].tags["recommended"] == "false"
+    assert (after["20"].tags["recommended"], after["20"].tags[NOTE]) == ("false", "mine")
+    assert after["10"].tags[NOTE] == "a card"
     assert {metric.value for metric in after["20"].metrics if metric.key == "front_sscd"} >= {0.125}
     assert "new.json" in {file.path for file in client.list_logged_model_artifacts(after["20"].model_id)}
     assert [f.path for f in client.list_logged_model_artifacts(after["30"].model_id)] == ["README.md"]
