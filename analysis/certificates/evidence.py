@@ -11,6 +11,8 @@ from analysis.certificates.document import number
 KEPT, BROKEN, UNDECIDED = "kept", "broken", "not enough evidence"
 #: Probability, at most, of finding a trace where there is none: over all statistics and images of a rule.
 LEVEL: Final = 0.05
+#: 1 / (n + 1) with as many images as are needed is the level itself, but for rounding.
+_ROUNDING: Final = 1e-9
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Evidence:
             (statistic, image): number(each[tail])
             for statistic, models in self.among_unseen.items()
             for image, each in enumerate(models.get(model, ()))
-            if number(each[tail]) <= self.level
+            if number(each[tail]) <= self.level * (1 + _ROUNDING)
         }
 
     def p_values(self, model: str, tail: str) -> dict[str, list[float]]:

@@ -42,7 +42,8 @@ def strip_figure(models: Mapping[str, Mapping[str, Sequence[Any]]], axis: str, k
         axes.tick_params(axis="y", length=0)
         axes.grid(axis="x", alpha=0.25)
         legend = figure.legend(loc="outside upper right", ncols=2, frameon=False, fontsize=8.5)
-        if (dot := legend.legend_handles[0]) is not None:
+        dot = legend.legend_handles[0]
+        if dot is not None:
             dot.set(sizes=[30], alpha=0.9)  # one as small as in the strips is not seen there
         stream = io.StringIO()
         figure.savefig(

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from analysis.certificates.document import plain
-from analysis.certificates.evidence import BROKEN, KEPT, UNDECIDED, Evidence, Rule
+from analysis.certificates.evidence import BROKEN, KEPT, LEVEL, UNDECIDED, Evidence, Rule
 from analysis.certificates.rules import rules, verdict
 from analysis.certificates.standings import standings
+from metrics.membership_inference import images_needed
 from tuning.goals import Constraint
 
 UNSEEN = [5.0 + 0.01 * index for index in range(60)]
@@ -134,6 +135,19 @@ def test_a_model_that_answers_nan_is_not_judged() -> None:
     found = decided(statistics(unlearned=math.nan), sscd={"value": math.nan}, fid={"value": math.nan},
                     regeneration_rate={"value": math.nan})  # fmt: skip
     assert set(outcomes(found).values()) == {UNDECIDED}
+
+
+@pytest.mark.parametrize("num_images", range(1, 8))
+def test_with_as_many_images_as_are_needed_a_trace_can_be_found(num_images: int) -> None:
+    """The smallest p-value that there is equals the level then, but for rounding."""
+    needed = images_needed(LEVEL / (2 * num_images))
+    compared = statistics(unlearned=LOW, unseen=[5.0 + index / 1000 for index in range(needed)])
+    for models in compared.values():
+        for model in models.values():
+            model["forget"] = model["forget"] * num_images
+    found = plain(standings(compared))
+    names = [f"image {number}" for number in range(num_images)]
+    assert rules(Evidence(plain(measured()), found["among_unseen"], True, names), [])[0].outcome == BROKEN
 
 
 def test_images_share_the_level() -> None:
