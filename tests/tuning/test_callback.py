@@ -60,11 +60,13 @@ class Screen:
 
     def __init__(self) -> None:
         self.counts: list[tuple[int, int, int, int]] = []
+        self.shares: list[float] = []
         self.fronts: list[tuple[int, float]] = []
         self.messages: list[str] = []
 
     def trials(self, running: int, done: int, failed: int, total: int, *, under_way: float = 0.0) -> None:
         self.counts.append((running, done, failed, total))
+        self.shares.append((done + failed + under_way) / total)
 
     def front(self, rows: Any, hypervolume: float) -> None:
         self.fronts.append((len(rows), hypervolume))
@@ -122,7 +124,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Screen, Recor
     root, screen = tmp_path_factory.mktemp("runs") / "pretend", Screen()
     records = make_records(root)
     tracker = Tracker(records.files, study="pretend", workload="none", parameters=["lambd"])
-    callback = StudyCallback(records, GOALS, num_trials=3, tracker=tracker, view=screen, scheduler=Rungs({"rung": 1}))
+    callback = StudyCallback(
+        records, GOALS, num_trials=3, reports_per_trial=3, tracker=tracker, view=screen, scheduler=Rungs({"rung": 1})
+    )
     make_tuner(root, callback, ["siss", "diverging", "neggrad"]).fit()
     assert tracker.close(60)
     records.finalize(tracker.run_ids)
@@ -137,6 +141,15 @@ def test_every_report_is_in_the_records(study: tuple[Path, Screen, Records]) -> 
     assert reports["feasible"].tolist() == [True, True, False, True, True, True, False]
     assert set(reports["seed"]) == {7}
     assert set(reports["forget_image"]) == {"a.png"}
+
+
+def test_the_view_is_as_far_as_the_reports_are(study: tuple[Path, Screen, Records]) -> None:
+    """Of three reports a trial; one that fails after the first counts whole."""
+    shares = study[1].shares
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len({round(9 * share) for share in shares}) >= 7
+    assert all(9 * share == pytest.approx(round(9 * share)) for share in shares)
 
 
 def test_every_trial_is_in_the_records_with_its_reason(study: tuple[Path, Screen, Records]) -> None:

@@ -57,7 +57,10 @@ def test_another_machine_takes_the_records_over(store: str, tmp_path: Path) -> N
     begin_launch(first)
     mirrored(first, store)
     second = StudyFiles(tmp_path / "two" / "study")
-    bring_back(store, second.root)
+    told: list[tuple[str, int, int]] = []
+    bring_back(store, second.root, lambda *words: told.append(words))
+    assert told == [("study", done, len(told)) for done in range(1, len(told) + 1)]
+    assert len(told) >= 3, "each file"
     assert second.reports.read_text() == first.reports.read_text()
     begin_launch(second)
     second.reports.write_text("step\n1\n2\n")
