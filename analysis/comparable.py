@@ -149,8 +149,8 @@ def seed_groups(studies: Sequence[Study]) -> dict[str, list[str]]:
         groups.setdefault(yaml.safe_dump(plain, sort_keys=True), []).append(label)
     members = list(groups.values())
     short = [_begin(of).rstrip(" ._-/0123456789") if len(of) > 1 else of[0] for of in members]
-    plain = [of[0] if len(of) == 1 else f"{of[0]} and {len(of) - 1} more" for of in members]
-    names = short if "" not in short and len(set(short)) == len(short) else plain
+    long = [of[0] if len(of) == 1 else f"{of[0]} and {len(of) - 1} more" for of in members]
+    names = short if "" not in short and len(set(short)) == len(short) else long
     return dict(zip(names, members, strict=True))
 
 

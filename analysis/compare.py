@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pandas as pd
-import plotly.graph_objects as go
 
 from analysis import page
 from analysis.attainment import attainment_figure, groups_of
@@ -89,23 +88,19 @@ def write_comparison(study_roots: Sequence[Path | str], path: Path | str | None 
 def _page(studies: Sequence[Study], target: Path) -> str:
     scale, overview = scale_of(studies), study_table(studies)
     title = f"Comparison of {', '.join(overview['study'])}"
+    remarks = [page.paragraph(text, kind) for text, kind in _remarks(studies, scale, overview)]
+    fronts = page.figure(fronts_figure(studies), "fronts-figure", "Fronts of all studies on the same axes")
     sections = [
-        f"<h1>{escape(title)}</h1>",
-        *(page.paragraph(text, kind) for text, kind in _remarks(studies, scale, overview)),
-        page.section("Studies", *_studies(overview, studies, target)),
-        page.section("Fronts", _html(fronts_figure(studies), inline=True), page.paragraph(_RE_MEASURED, "note")),
-        page.section("Hypervolume by trial and by time", *_growth(studies)),
-        page.section("Methods", *_methods(studies)),
-        page.section("Attainment over seeds", *_attainment(studies)),
-        page.section("Settings that differ", *_settings(studies)),
+        page.Section("Studies", tuple(_studies(overview, studies, target))),
+        page.Section("Fronts", (fronts, page.paragraph(_RE_MEASURED, "note"))),
+        page.Section("Hypervolume by trial and by time", tuple(_growth(studies))),
+        page.Section("Methods", tuple(_methods(studies))),
+        page.Section("Attainment over seeds", tuple(_attainment(studies))),
+        page.Section("Settings that differ", tuple(_settings(studies))),
     ]
-    return page.page(title, sections)
-
-
-def _html(figure: go.Figure, inline: bool = False) -> str:
-    """A figure as HTML; the first one of a page carries plotly's script."""
-    html: str = figure.to_html(full_html=False, include_plotlyjs="inline" if inline else False)
-    return html
+    heading = f"<header><h1>{escape(title)}</h1>{''.join(remarks)}</header>"
+    parts = [page.plotly_script(), heading, page.contents(sections), *(section.html for section in sections)]
+    return page.page(title, parts)
 
 
 def _remarks(studies: Sequence[Study], scale: Scale, overview: pd.DataFrame) -> list[tuple[str, str]]:
@@ -184,7 +179,11 @@ def _growth(studies: Sequence[Study]) -> list[str]:
             page.paragraph("Not known: it needs an ideal that is better than the untouched model in every objective.")
         ]
     note = "Of all reports that keep the bounds, by the values of the search; means where settings were repeated."
-    figures = [_html(hypervolumes_figure(studies)), _html(hypervolumes_by_compute_figure(studies))]
+    by_trial, by_time = hypervolumes_figure(studies), hypervolumes_by_compute_figure(studies)
+    figures = [
+        page.figure(by_trial, "by-trial-figure", "Hypervolume of each study over its trials"),
+        page.figure(by_time, "by-time-figure", "Hypervolume of each study over the hours of its workers"),
+    ]
     return [*figures, page.paragraph(note, "note")]
 
 
@@ -220,7 +219,8 @@ def _attainment(studies: Sequence[Study]) -> list[str]:
         "is made of finished studies that differ in their seed alone."
     )
     words = [page.paragraph(text) for text in in_words(studies)]
-    return [*words, _html(attainment_figure(studies)), page.paragraph(note, "note")]
+    says = "Median and quartile attainment surfaces of each group of studies"
+    return [*words, page.figure(attainment_figure(studies), "attainment-figure", says), page.paragraph(note, "note")]
 
 
 def _settings(studies: Sequence[Study]) -> list[str]:
