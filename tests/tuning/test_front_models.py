@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -59,6 +60,19 @@ def test_where_an_object_store_has_the_pipelines_models_say_where(study: Study) 
     models = front_models(study, cards, Depot(study.files.root, "s3://bucket/runs"))
     assert {model.folder for model in models} == {None}
     assert models[0].tags["location"].startswith("s3://bucket/runs/a study 図/checkpoints/")
+
+
+def test_cards_go_to_an_object_store_and_leave_no_folder_that_counts_as_a_pipeline(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: dict[Path, str] = {}
+    names = {path.name: True for path in study.files.checkpoints.iterdir()}
+    shutil.rmtree(study.files.checkpoints)
+    monkeypatch.setattr(Depot, "entries", lambda self, folder: names)
+    monkeypatch.setattr(Depot, "upload", lambda self, path: sent.update({path: path.read_text(encoding="utf-8")}))
+    cards = write_cards(study, Depot(study.files.root, "s3://bucket/runs"))
+    assert sent == {study.files.checkpoint(*at) / "README.md": card for at, card in cards.items()}
+    assert not study.files.checkpoints.exists()
 
 
 def test_a_front_without_members_has_no_models(study: Study) -> None:
