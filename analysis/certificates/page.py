@@ -25,6 +25,7 @@ _STYLE = """
 code { font: 12.5px ui-monospace, monospace; overflow-wrap: anywhere; }
 td code { white-space: normal; } td.wide { white-space: normal; text-align: left; min-width: 14rem; }
 table { width: 100%; display: table; margin: 1rem 0; } table.numbers th { white-space: normal; vertical-align: bottom; }
+table.numbers td { white-space: normal; min-width: 4rem; } table.numbers td:first-child { min-width: 9rem; }
 table.text td { text-align: left; white-space: normal; vertical-align: top; }
 table.text th { text-align: left; } table.text td:first-child { white-space: nowrap; width: 1%; }
 h3 { margin: 2rem 0 .4rem; }

@@ -97,7 +97,8 @@ def _resemblance(evidence: Evidence) -> Rule:
     if not way > _Z95 * math.hypot(errors[0], errors[2]) or math.isnan(left + error):
         finding = "By SSCD the untouched model cannot be told from the retrained one, so that nothing is to be seen."
         return Rule(_RESEMBLANCE, rule, finding, UNDECIDED, numbers)
-    finding = f"By SSCD {'none' if left <= 0 else f'{left:.1%}'} of the way is left ({left:.1%} ± {error:.1%})."
+    measured = f"{left:.1%} ± {error:.1%}"
+    finding = f"By SSCD {f'none of the way is left ({measured})' if left <= 0 else f'{measured} of the way is left'}."
     if left + _Z95 * error <= WAY_LEFT:
         return Rule(_RESEMBLANCE, rule, finding, KEPT, numbers)
     if left - _Z95 * error > WAY_LEFT:

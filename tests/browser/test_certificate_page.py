@@ -64,7 +64,8 @@ def made_content(outcome_of: float) -> dict[str, Any]:
         "models": {"untouched": weights, "unlearned": [weights], "retrained": weights},
         "seeds": {"nonce": 1, "given": True, "seed": 2**62, "rule": "derive_seed(study seed, 'certificate', nonce)"},
         "measured_with": {"num_images": 1536, "device": "cpu"},
-        "labels": {"fid": "FID (digit features)"},
+        "labels": {"fid": "FID (digit features)", "sscd_neighbours": "SSCD of neighbours (28×28 copy descriptor)",
+                   "regeneration_rate": "copies of the forget image among generated images"},
         "parts": [{"images": [image], **part, **found}],
         "limits": ["It is a measurement and not a legal statement."],
     }))  # fmt: skip
