@@ -18,11 +18,9 @@ from analysis.load import Study, StudyError, load_study
 from tuning.files import StudyFiles
 from tuning.paths import name_problems
 from tuning.problems import redact
-from tuning.tracking import EXPERIMENT
+from tuning.tracking import EXPERIMENT, STUDY_FOLDER
 from tuning.tracking_store import SETTINGS
 
-#: Artifact folder of a study's run that has the study's files.
-STUDY_FOLDER: Final = "study"
 #: Bytes of all files together: reports of some ten thousand trials are a tenth of it.
 LARGEST: Final = 1 << 29
 #: Runs that are looked at for files, the newest first.
@@ -109,9 +107,7 @@ def _runs(client: Any, name: str | None) -> list[Any]:
 
 def _files(client: Any, run_id: str) -> dict[str, int]:
     """File name → bytes, of those that a study has."""
-    files = StudyFiles(Path())
-    wanted = (files.study, files.baseline, files.reports, files.trials, files.front, files.events, files.timing)
-    names = {f"{STUDY_FOLDER}/{path.name}": path.name for path in wanted}
+    names = {f"{STUDY_FOLDER}/{path.name}": path.name for path in StudyFiles(Path()).told}
     listed = client.list_artifacts(run_id, STUDY_FOLDER)
     return {names[info.path]: int(info.file_size or 0) for info in listed if info.path in names and not info.is_dir}
 

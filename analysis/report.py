@@ -36,8 +36,6 @@ _MODEL_TITLES = {
     RETRAINED: "retrained",
     UNSEEN: "images not memorised",
 }
-#: Where several studies are compared, below the storage path.
-COMPARISON = "comparison.html"
 
 
 def write_report(study_root: Path | str) -> Path:
@@ -149,7 +147,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     storage = Path(arguments.storage_path)
     roots = [storage / name for name in arguments.name]
     try:
-        written = write_report(roots[0]) if len(roots) == 1 else _compare(roots, storage / COMPARISON)
+        written = write_report(roots[0]) if len(roots) == 1 else _compare(roots)
     except (StudyError, OSError) as error:
         Console(file=sys.stderr, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
         return 2
@@ -165,11 +163,10 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _compare(roots: Sequence[Path], path: Path) -> Path:
+def _compare(roots: Sequence[Path]) -> Path:
     from analysis.compare import write_comparison  # one study needs nothing of it
 
-    write_comparison(roots, path)
-    return path
+    return write_comparison(roots)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,11 @@ class StudyFiles:
         return self.root.name
 
     @property
+    def told(self) -> tuple[Path, ...]:
+        """The files from which a study can be read without its pictures and models."""
+        return self.study, self.baseline, self.reports, self.trials, self.front, self.events, self.timing
+
+    @property
     def study(self) -> Path:
         """The resolved configuration."""
         return self.root / "study.yaml"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 import pandas as pd
 
@@ -13,10 +12,7 @@ from analysis.study_note import member_notes, study_note
 from trainable.depot import Depot
 from tuning.files import StudyFiles
 from tuning.front_models import Cards, front_models
-from tuning.tracking import Tracker
-
-#: Artifact folder from which analysis can read a study as from its directory.
-STUDY_FOLDER: Final = "study"
+from tuning.tracking import STUDY_FOLDER, Tracker
 
 
 def tell_outcome(
@@ -43,5 +39,4 @@ def tell_outcome(
 
 def study_files(files: StudyFiles) -> list[Path]:
     """What analysis reads of a study, as far as it is there."""
-    wanted = (files.study, files.baseline, files.reports, files.trials, files.front, files.events, files.timing)
-    return [path for path in wanted if path.is_file()]
+    return [path for path in files.told if path.is_file()]

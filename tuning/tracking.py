@@ -32,6 +32,8 @@ from tuning.tracking_write import STUDY_RUN, Dataset, Model, Point, Write, label
 logger = logging.getLogger(__name__)
 
 EXPERIMENT: Final = "data-unlearning"
+#: Artifact folder of a study's run from which analysis reads the study as from its directory.
+STUDY_FOLDER: Final = "study"
 NOT_METRICS: Final = frozenset({"step", "seed", "repeat"})
 STATUS: Final = {
     TrialState.RUNNING: "RUNNING",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -154,10 +152,13 @@ class TestSliders:
         assert nothing.low < nothing.high
 
 
-def test_the_parser_takes_several_names(make_study: StudyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
-    compared, module = [], ModuleType("analysis.compare")
-    module.write_comparison = lambda roots, path: compared.append((list(roots), path))  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "analysis.compare", module)
-    storage = make_study(make_reports(1)).parent
-    assert report_main(["first", "second", "--storage-path", str(storage)]) == 0
-    assert compared == [([storage / "first", storage / "second"], storage / "comparison.html")]
+def test_several_names_are_compared(make_study: StudyMaker, capsys: pytest.CaptureFixture[str]) -> None:
+    first = make_study(make_reports(5))
+    shutil.copytree(first, first.parent / "second")
+    storage = first.parent
+    assert report_main([first.name, "second", "--storage-path", str(storage)]) == 0
+    page = storage / f"comparison-{first.name}+second.html"
+    assert capsys.readouterr().out.strip() == str(page)
+    assert "second" in page.read_text(encoding="utf-8")
+    assert report_main([first.name, first.name, "--storage-path", str(storage)]) == 2
+    assert "each study must be given once" in capsys.readouterr().err
