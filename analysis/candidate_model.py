@@ -18,6 +18,7 @@ from analysis.load import Study, StudyError
 from analysis.member import Member
 from trainable.depot import Depot
 from trainable.plan import Source, places
+from trainable.workloads import WORKLOADS
 from tuning.model_files import find_file
 from tuning.schema import StudyConfig, is_remote
 from tuning.sources import source_of
@@ -36,8 +37,18 @@ def open_source(config: StudyConfig) -> Source:
     """The workload of a study whose inputs are on this machine, on as many threads as torch takes by itself.
 
     What diffusers advises when it loads a model is for programmers, and not said.
+
+    Raises:
+        StudyError: the workload cannot be imported.
     """
     diffusers_log.set_verbosity_error()
+    try:
+        WORKLOADS[config.workload]
+    except (KeyError, ImportError, AttributeError) as error:
+        raise StudyError(
+            f"the workload of the study must be importable, but {config.workload} is not ({error}); "
+            "run the command where the study was started"
+        ) from None
     return source_of(config, torch.get_num_threads())
 
 

@@ -92,13 +92,28 @@ def _make(arguments: argparse.Namespace, errors: Console) -> int:
         order = order_of(
             study, member, arguments.image, nonce, most_unseen=arguments.num_unseen, inputs=arguments.inputs
         )
+        of_image = "" if arguments.image is None else "-image" + "-".join(map(str, order.sets))
+        place = (arguments.output or study.files.certificates) / f"{member.name}-{nonce:08x}{of_image}"
+        _refuse_another(place.with_name(place.name + ".json"))
         content = certify(order, is_given, watch)
-    folder = arguments.output or study.files.certificates
-    written = write(Certificate(content, {}), folder / f"{member.name}-{nonce:08x}")
+    written = write(Certificate(content, {}), place)
     console = Console(highlight=False, soft_wrap=True)
     lines = [str(content["verdict"]), *(str(path) for path in written), f"content {digest(content)}"]
     console.print(Text("\n".join(lines)))
     return VERIFIED
+
+
+def _refuse_another(file: Path) -> None:
+    """Certificates are kept.
+
+    Raises:
+        StudyError: there is one of that name.
+    """
+    if file.exists():
+        raise StudyError(
+            f"a certificate must not take the place of another, but {file} is there; check it with --verify, name "
+            "another --seed, or another --output"
+        )
 
 
 def write(certificate: Certificate, place: Path) -> tuple[Path, Path]:

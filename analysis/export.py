@@ -54,7 +54,8 @@ def export(study: Study, member: Member, target: Path, inputs: Path | None = Non
                   for path in files.pipelines]  # fmt: skip
         if not _copied(files, places):
             _made(study, files, places, inputs)
-        (folder / FILE_NAME).write_text(model_card(study, member.trial_id, member.step), encoding="utf-8")
+        if not (folder / FILE_NAME).is_file():  # the study's own was written where its images were
+            (folder / FILE_NAME).write_text(model_card(study, member.trial_id, member.step), encoding="utf-8")
     return target
 
 

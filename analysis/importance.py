@@ -14,6 +14,7 @@ import plotly.graph_objects as go
 
 from analysis.appearance import FONT_COLOUR, NO_LEGEND, SHADES
 from analysis.load import Study
+from analysis.marks import shown_label
 from analysis.settings import is_wide, methods_in, of_method, sampled_columns, shown_metrics, varying
 from analysis.table import numeric
 
@@ -122,7 +123,7 @@ def importance_figure(study: Study) -> go.Figure:
     figure = go.Figure()
     if places:
         figure.add_heatmap(
-            z=shares, x=[study.label(metric) for metric in metrics], y=names,
+            z=shares, x=[shown_label(study, metric) for metric in metrics], y=names,
             text=texts, texttemplate="%{text}", textfont={"color": FONT_COLOUR}, colorscale=SHADES, zmin=0, zmax=1,
             xgap=2, ygap=2,
             hovertemplate="%{y}<br>%{x}: %{text}<extra></extra>",

@@ -10,12 +10,15 @@ _MARKUP = re.compile(r"([\\`*_\[\]|~#])")
 #: Those of HTML, not those of a bound.
 _BRACKETS = re.compile(r"[<>](?!= )")
 _BREAKS = re.compile(r"\s+")
+#: What some renderers make a link of by themselves: the colon of an address, and the dot behind www.
+_AUTOLINK = re.compile(r":(?=//)|(?<=www)\.(?=\S)", re.IGNORECASE)
 
 
 def escaped(text: object) -> str:
     """Text as it stands, on one line. HTML becomes entities, which every renderer shows as what they stand for."""
     plain = _BREAKS.sub(" ", str(text)).strip().replace("&", "&amp;")
-    return _MARKUP.sub(r"\\\1", _BRACKETS.sub(lambda found: "&lt;" if found[0] == "<" else "&gt;", plain))
+    shown = _MARKUP.sub(r"\\\1", _BRACKETS.sub(lambda found: "&lt;" if found[0] == "<" else "&gt;", plain))
+    return _AUTOLINK.sub(r"\\\g<0>", shown)
 
 
 def code(text: object) -> str:

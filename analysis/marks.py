@@ -6,6 +6,7 @@ beside it; ``meta`` says to the page's scripts what a trace is.
 
 from __future__ import annotations
 
+from html import escape
 from textwrap import wrap
 from typing import Any, Final
 
@@ -27,11 +28,17 @@ FADED, SOLID = 0.5, 0.85
 _HOVER: Final = "trial %{customdata[1]}, step %{customdata[2]}<br>(%{x:.4g}, %{y:.4g})"
 
 
+def shown_label(study: Study, column: str) -> str:
+    """The metric's label as text to plotly, which takes some HTML for markup."""
+    return escape(study.label(column), quote=False)
+
+
 def axis_title(study: Study, column: str) -> str:
     """The metric's label and which way is better."""
     better = {"minimize": "lower is better", "maximize": "higher is better"}
     directions = {objective.metric: better[objective.direction] for objective in study.objectives}
-    return f"{study.label(column)}, {directions[column]}" if column in directions else study.label(column)
+    label = shown_label(study, column)
+    return f"{label}, {directions[column]}" if column in directions else label
 
 
 def short_title(study: Study, column: str) -> str:

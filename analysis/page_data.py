@@ -74,7 +74,8 @@ def _goals(study: Study) -> dict[str, Any]:
     bounds = [
         {
             "metric": bound.metric, "op": bound.op, "text": str(bound),
-            "bound": bound_value(bound, reference), "unit": reference[bound.metric] if bound.relative else 1.0,
+            "bound": _plain(bound_value(bound, reference)),
+            "unit": _plain(reference[bound.metric]) if bound.relative else 1.0,
         }
         for bound in (study.constraints if can_judge(study) else ())
     ]  # fmt: skip

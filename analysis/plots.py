@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +122,8 @@ def front_picture(study: Study, path: Path) -> None:
     for anchor in scene.anchors:
         _draw_anchor(axes, anchor)
     axes.set(xlim=scene.x_range, ylim=scene.y_range)
-    axes.set_xlabel(axis_title(study, scene.x), fontsize=12)
-    axes.set_ylabel(axis_title(study, scene.y), fontsize=12)
+    axes.set_xlabel(unescape(axis_title(study, scene.x)), fontsize=12)
+    axes.set_ylabel(unescape(axis_title(study, scene.y)), fontsize=12)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()

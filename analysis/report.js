@@ -173,16 +173,20 @@
     return data.goals.constraints.map((constraint, place) => {
       const slider = sliders[place];
       if (!slider || slider.dataset.moved !== "yes") return constraint;
+      if (constraint.unit === null) return constraint;
       return { ...constraint, bound: Number(slider.querySelector("input[type=number]").value) * constraint.unit };
     });
   }
+
+  // What can become a member of the front, as `analysis.load.Study.candidates` has it.
+  const candidates = search.key.map((_, row) => row).filter((row) => !search.candidate || search.candidate[row]);
 
   // The front under bounds, which the page tells in words.
   function frontUnder(bounds) {
     const found = studyFront.under(search, data.goals, bounds);
     const volume = found.hypervolume === null ? "not defined" : found.hypervolume.toFixed(3);
     document.getElementById("front-says").textContent =
-      `${found.count} of ${search.key.length} feasible, ${found.members.length} on the front, hypervolume ${volume}.`;
+      `${found.count} of ${candidates.length} feasible, ${found.members.length} on the front, hypervolume ${volume}.`;
     return found;
   }
 
@@ -197,7 +201,7 @@
       (figure.data || []).forEach(({ meta }, trace) => {
         if (!meta || !meta.role) return;
         const rows = meta.role === "front" ? found.members
-          : search.key.map((_, row) => row).filter((row) => search.method[row] === meta.method && found.feasible[row] === meta.feasible);
+          : candidates.filter((row) => search.method[row] === meta.method && found.feasible[row] === meta.feasible);
         traces.push(trace);
         update.x.push(axis(meta.x, meta.x_unit, rows));
         update.y.push(axis(meta.y, 1, rows));

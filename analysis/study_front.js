@@ -2,11 +2,12 @@
 // The front of a study under other bounds, worked out on the page. The same rules as analysis/front.py and
 // analysis/hypervolume.py have, which tests/browser/test_report_page.py compares it with.
 const studyFront = (() => {
-  // Whether row i of a table keeps every bound; a value that was not measured (null) keeps none.
+  // Whether row i of a table keeps every bound; a value that was not measured (null) keeps none, and nothing keeps a
+  // bound that is not known (null).
   function keeps(values, bounds, i) {
     return bounds.every(({ metric, op, bound }) => {
       const value = values[metric] ? values[metric][i] : null;
-      return value !== null && (op === "<=" ? value <= bound : value >= bound);
+      return value !== null && bound !== null && (op === "<=" ? value <= bound : value >= bound);
     });
   }
 

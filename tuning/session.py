@@ -62,7 +62,7 @@ class Session:
             decided=config.decided_metrics,
             listener=TrialEvents(view.log),
         )
-        return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline))
+        return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline, view))
 
     def close(self) -> None:
         """Write what is held back, and say where it is if MLflow did not take it."""
@@ -76,7 +76,7 @@ class Session:
             )
 
 
-def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Tracker:
+def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline, view: LoggedView) -> Tracker:
     tracker = Tracker(
         files,
         study=config.name,
@@ -85,6 +85,7 @@ def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline) -> Trac
         tracking_uri=config.mlflow_tracking_uri,
         depot=config.depot,
     )
+    view.stage("digest the images")  # of large folders on a network disk that takes a while
     tracker.start_study(dump(config), files.study, datasets=datasets_of(config), note=opening_note(config, baseline))
     tracker.log_baseline(baseline.reference)
     tracker.log_baseline(baseline.values(RETRAINED), RETRAINED)

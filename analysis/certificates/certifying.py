@@ -11,17 +11,16 @@ import torch
 
 from analysis.candidate_model import CandidateFiles, open_source
 from analysis.certificates.digests import file_digest
-from analysis.certificates.making import Order, content_of, inputs_of, models_of, parts_of
+from analysis.certificates.making import Order, chosen_of, content_of, inputs_of, models_of, parts_of, study_of
 from analysis.certificates.measuring import Measuring, Run
 from analysis.certificates.progress import Watch
-from analysis.certificates.verifying import Check, files_checks, values_checks
+from analysis.certificates.verifying import Check, files_checks, study_checks, values_checks
 from analysis.inputs import INPUTS, with_inputs_here
 from analysis.load import Study, StudyError
 from analysis.member import Member, find_member
 from diffusion.rng import derive_seed
 from trainable.failure import OUT_OF_MEMORY_REMEDY
 from trainable.plan import Source
-from trainable.workloads import WORKLOADS
 
 ForgetSets = Sequence[Sequence[str]]
 
@@ -69,7 +68,7 @@ def certify(order: Order, is_given: bool, watch: Watch) -> dict[str, Any]:
 
 
 def files_still_the_same(order: Order, content: Mapping[str, Any]) -> list[Check]:
-    """Whether weights, configurations and images are those that were measured.
+    """Whether study, weights, configurations and images are those that were certified.
 
     Raises:
         StudyError: as `certify`.
@@ -77,7 +76,8 @@ def files_still_the_same(order: Order, content: Mapping[str, Any]) -> list[Check
     source, files = _opened(order)
     with _reading():
         forget = [file_digest(Path(path)) for of in _forget(order, source) for path in of]
-        return files_checks(content, models_of(order, files), forget, inputs_of(order.config))
+        checks = study_checks(content, {"study": study_of(order), "chosen": chosen_of(order)})
+        return [*checks, *files_checks(content, models_of(order, files), forget, inputs_of(order.config))]
 
 
 def values_still_the_same(order: Order, content: Mapping[str, Any], watch: Watch) -> list[Check]:
@@ -114,8 +114,8 @@ def order_again(study: Study, content: Mapping[str, Any], inputs: Path | None) -
     every = open_source(order.config).settings.forget_sets
     if len(content["parts"]) == len(every):
         return order
-    [digest] = [image["file_sha256"] for image in content["asked"]]
-    return Order(**{**vars(order), "sets": (_set_of(every, digest),)})
+    sets = tuple(_set_of(every, str(image["file_sha256"])) for image in content["asked"])
+    return Order(**{**vars(order), "sets": sets})
 
 
 def _set_of(every: ForgetSets, image: str) -> int:
@@ -139,13 +139,6 @@ def _set_of(every: ForgetSets, image: str) -> int:
 
 def _opened(order: Order) -> tuple[Source, CandidateFiles]:
     source = open_source(order.config)
-    try:
-        WORKLOADS[source.workload]
-    except (KeyError, ImportError, AttributeError) as error:
-        raise StudyError(
-            f"the workload of the study must be importable, but {source.workload} is not ({error}); "
-            "run the command where the study was started"
-        ) from None
     return source, CandidateFiles.of(order.study, source, order.member)
 
 

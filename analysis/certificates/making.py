@@ -71,31 +71,17 @@ def content_of(
         models: `models_of`, from before they were measured.
         inputs: `inputs_of`.
     """
-    config, member = order.config, order.member
+    config = order.config
     asked = [_asked(paths, part, config.log_forget_images) for paths, part in zip(forget, run.parts, strict=True)]
     parts = [_concluded(part, images, config) for part, images in zip(parts_of(run), asked, strict=True)]
     outcome, sentence = together(parts)
     return dict(plain({
         "outcome": outcome,
         "verdict": sentence,
-        "study": {
-            "name": order.study.name,
-            "seed": config.seed,
-            "workload": config.workload,
-            "forget_separately": config.forget_separately,
-            "constraints": [str(constraint) for constraint in config.constraints],
-        },
+        "study": study_of(order),
         "made": {"time": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()},
         "asked": [image for of_set in asked for image in of_set],
-        "chosen": {
-            "trial_id": member.trial_id,
-            "step": member.step,
-            "method": member.row["method"],
-            "settings": _settings(order.study, member.row),
-            "training_seed": int(member.row["seed"]),
-            "on_front": member.is_on_front,
-            "why": member.why,
-        },
+        "chosen": chosen_of(order),
         "models": models,
         "inputs": inputs,
         "seeds": {
@@ -114,6 +100,32 @@ def content_of(
         "labels": dict(run.labels),
         "parts": parts,
         "limits": limits(config, run),
+    }))  # fmt: skip
+
+
+def study_of(order: Order) -> dict[str, Any]:
+    """What a certificate says of the study, plain."""
+    config = order.config
+    return dict(plain({
+        "name": order.study.name,
+        "seed": config.seed,
+        "workload": config.workload,
+        "forget_separately": config.forget_separately,
+        "constraints": [str(constraint) for constraint in config.constraints],
+    }))  # fmt: skip
+
+
+def chosen_of(order: Order) -> dict[str, Any]:
+    """What it says of the model, plain."""
+    member = order.member
+    return dict(plain({
+        "trial_id": member.trial_id,
+        "step": member.step,
+        "method": member.row["method"],
+        "settings": _settings(order.study, member.row),
+        "training_seed": int(member.row["seed"]),
+        "on_front": member.is_on_front,
+        "why": member.why,
     }))  # fmt: skip
 
 

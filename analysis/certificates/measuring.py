@@ -12,13 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from analysis.candidate_model import CandidateFiles, put_weights
-from analysis.certificates.membership_statistics import NUM_PROBES_LEAST, Noises, statistics_of
+from analysis.certificates.membership_statistics import (
+    NUM_PROBES_LEAST,
+    Noises,
+    rows_of_statistics,
+    statistics_of,
+)
 from analysis.certificates.progress import Watch
 from analysis.certificates.standings import UNLEARNED
-from analysis.certificates.work import Amount, rows_of_metrics, rows_of_statistics
 from diffusion.denoiser import Denoiser
 from metrics import METRICS
 from metrics.evidence import Evidence
+from metrics.expected import FORWARD, WITH_BACKWARD, Sizes, expected_rows
 from metrics.metric import Measurement
 from metrics.subject import Fidelity, Subject
 from trainable.evaluation import evaluate, evaluation_rows
@@ -231,11 +236,11 @@ class Measuring:
     def _all_rows(self) -> int:
         forget = [len(subject.space.forget) for subject in self._subjects]
         others = len(self._unseen) + len(self._retain)
-        prompts = len(self._subjects[0].space.prompts)
+        is_prompted, fidelity = bool(self._subjects[0].space.prompts), Fidelity(**self._config.final_fidelity)
         rows, references = 0, 1 if self._config.retrained_model is None else 2
         for size, subject in zip(forget, self._subjects, strict=True):
-            amount = Amount(size, len(subject.space.neighbours), size + others, prompts)
-            rows += (1 + references) * rows_of_metrics(self._config, self._names, amount)
+            sizes = Sizes(size, len(subject.space.neighbours), is_prompted, 2 if is_prompted else 1)
+            rows += (1 + references) * expected_rows(self._names, fidelity, sizes)
             rows += rows_of_statistics(self._config, self._num_probes, size + others)
         rows += references * rows_of_statistics(self._config, self._num_probes, sum(forget) + others)
         return rows
@@ -245,7 +250,7 @@ class Measuring:
         """Tell the watch of every row; one with a gradient is a likelihood's, and costs three."""
 
         def count(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            self._watch.advance(len(arguments[0]) * (3 if torch.is_grad_enabled() else 1))
+            self._watch.advance(len(arguments[0]) * (WITH_BACKWARD if torch.is_grad_enabled() else FORWARD))
 
         hook = network.register_forward_pre_hook(count)
         try:

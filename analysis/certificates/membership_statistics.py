@@ -12,9 +12,11 @@ from torch import Tensor
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from metrics.accounting import evaluating
+from metrics.expected import FORWARD, WITH_BACKWARD
 from metrics.likelihood import negative_log_likelihood, rademacher
-from metrics.membership import membership_errors
+from metrics.membership import MEMBERSHIP_TIMES, membership_errors
 from trainable.memory import RowLimit
+from tuning.schema import StudyConfig
 
 #: Probes of each image's likelihood: the spread between images is larger than their error.
 NUM_PROBES_LEAST: Final = 2
@@ -103,3 +105,9 @@ def _losses(denoiser: Denoiser, images: Tensor, noises: Noises, batch_size: int)
             batch_size=batch_size,
         )
     return [float(value) for value in errors.forget.double().mean(2).log().mean(1)]
+
+
+def rows_of_statistics(config: StudyConfig, num_probes: int, num_images: int) -> int:
+    """Network rows that the statistics of so many images take of one model."""
+    likelihood = WITH_BACKWARD * num_probes * config.num_likelihood_evaluations
+    return num_images * (likelihood + FORWARD * config.num_membership_noises * len(MEMBERSHIP_TIMES))

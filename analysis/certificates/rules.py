@@ -75,7 +75,7 @@ def _copies(evidence: Evidence, metric: str) -> Rule:
         return Rule(metric, rule, f"{drawn}.", BROKEN, numbers)
     if copies:
         return Rule(metric, rule, f"{drawn}, but the retrained model makes such too.", UNDECIDED, numbers)
-    if high > MOST_COPIES:
+    if not high <= MOST_COPIES:
         finding = f"{drawn}, of which at most {high:.2%} can be; {needed} images are needed to say {MOST_COPIES:.0%}."
         return Rule(metric, rule, finding, UNDECIDED, numbers)
     return Rule(metric, rule, f"{drawn}, of which at most {high:.2%} can be.", KEPT, numbers)

@@ -19,6 +19,10 @@ OF_STDERR: Final = 0.25
 OF_VALUE: Final = 1e-4
 #: The same for a statistic of one image, in parts of itself (at least of 1).
 OF_STATISTIC: Final = 1e-3
+#: How far a number of a rule may lie off that is worked out again, in parts of itself.
+OF_ROUNDING: Final = 1e-9
+#: What a rule says in words.
+_SAID: Final = ("name", "rule", "finding", "outcome")
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,11 @@ def _look_at_all(content: Mapping[str, Any]) -> None:
     _ = [image["file_sha256"] for image in content["asked"]]
     if len(content["models"][UNLEARNED]) != len(content["parts"]):
         raise ValueError("every part must have a model")
+    if int(content["measured_with"]["num_compared"]) < 0:
+        raise ValueError("num_compared must be at least 0")
+    for part in content["parts"]:
+        _ = part["verdict"], bool(part["membership"]["is_unseen"])
+        _ = [entry["stderr"] for metrics in part["metrics"].values() for entry in metrics.values()]
 
 
 def _wrong_conclusions(content: Mapping[str, Any]) -> Iterator[str]:
@@ -77,11 +86,45 @@ def _wrong_conclusions(content: Mapping[str, Any]) -> Iterator[str]:
         anew = judged(part, names, content["study"]["constraints"])
         if anew["standings"] != part["standings"]:
             yield f"parts[{number_of}].standings do not follow from its statistics"
-        outcomes = [[(rule["name"], rule["outcome"]) for rule in of["rules"]] for of in (anew, part)]
-        if outcomes[0] != outcomes[1] or anew["outcome"] != part["outcome"]:
+        if not _same_rules(anew["rules"], part["rules"]):
             yield f"parts[{number_of}].rules do not follow from what was measured"
-    if together(content["parts"])[0] != content["outcome"]:
-        yield "outcome does not follow from the parts"
+        if any(anew[name] != part[name] for name in ("outcome", "verdict")):
+            yield f"outcome and verdict of parts[{number_of}] do not follow from its rules"
+    if together(content["parts"]) != (content["outcome"], content["verdict"]):
+        yield "outcome and verdict do not follow from the parts"
+
+
+def _same_rules(anew: Sequence[Mapping[str, Any]], recorded: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether two lists of rules say the same; numbers may differ as much as machines round differently."""
+    words = [[{name: rule[name] for name in _SAID} for rule in of] for of in (anew, recorded)]
+    numbers = [[(name, value) for rule in of for name, value in rule["numbers"].items()] for of in (anew, recorded)]
+    return (
+        words[0] == words[1]
+        and len(numbers[0]) == len(numbers[1])
+        and all(
+            then[0] == now[0]
+            and (then[1] == now[1] or math.isclose(number(then[1]), number(now[1]), rel_tol=OF_ROUNDING))
+            for then, now in zip(*numbers, strict=True)
+        )
+    )
+
+
+def study_checks(content: Mapping[str, Any], now: Mapping[str, Any]) -> list[Check]:
+    """Whether the certificate says of the study and of the model what the study says itself.
+
+    Args:
+        content: of the certificate.
+        now: ``study`` and ``chosen`` as a certificate made now would have them.
+    """
+    checks = []
+    for what in ("study", "chosen"):
+        recorded, found = dict(content[what]), dict(now[what])
+        for either in (recorded, found):
+            either.pop("why", None)  # which words led to the model is nothing that the study knows
+        off = [name for name in dict.fromkeys([*recorded, *found]) if recorded.get(name) != found.get(name)]
+        told = f"{', '.join(map(str, off))} {'is' if len(off) == 1 else 'are'} not as the study has it"
+        checks.append(Check(what, not off, told if off else "is as the study has it"))
+    return checks
 
 
 def files_checks(
@@ -139,26 +182,46 @@ def values_checks(content: Mapping[str, Any], again: Sequence[Mapping[str, Any]]
     for part, anew in zip(content["parts"], again, strict=True):
         shown = ", ".join(image["shown"] for image in part["images"])
         checks += [Check(f"values of {shown}", *_values(part["metrics"], anew["metrics"]))]
-        statistics = (part["membership"]["statistics"], anew["membership"]["statistics"])
-        checks += [Check(f"statistics of {shown}", *_statistics(*statistics))]
+        then, now = part["membership"], anew["membership"]
+        checks += [Check(f"statistics of {shown}", *_statistics(then["statistics"], now["statistics"]))]
+        kind, other = ({name: of[name] for name in of if name != "statistics"} for of in (then, now))
+        same = kind == other
+        told = "are what they are said to be" if same else f"are {other} now, {kind} then"
+        checks.append(Check(f"images compared with {shown}", same, told))
     return checks
 
 
 def _values(recorded: Mapping[str, Any], anew: Mapping[str, Any]) -> tuple[bool, str]:
-    off, worst = [], 0.0
-    for model, metrics in recorded.items():
+    off, worst, count = _missing(recorded, anew), 0.0, 0
+    for model, metrics in anew.items():
         for metric, entry in metrics.items():
-            then = number(entry["value"])
-            now = number(anew.get(model, {}).get(metric, {}).get("value"))
-            error = number(entry["stderr"])
-            tolerance = OF_STDERR * (0 if math.isnan(error) else error) + OF_VALUE * max(1, abs(then))
-            tolerance += 2 / entry["num"] if "low" in entry and entry["num"] else 0  # a share: two images
-            share = 0.0 if math.isnan(then) and math.isnan(now) else abs(now - then) / tolerance
-            if not share <= 1:
-                off.append(f"{metric} of the {model} model {then:.6g} then, {now:.6g} now")
-            worst = max(worst, share)
-    count = sum(map(len, recorded.values()))
+            then = recorded.get(model, {}).get(metric, {})
+            off += [f"{name} of {metric} of the {model} model" for name in then.keys() ^ entry.keys()]
+            for name in entry.keys() & then.keys():
+                share = _share(number(then[name]), number(entry[name]), _tolerance(name, entry))
+                count, worst = count + 1, max(worst, share)
+                if not share <= 1:
+                    of = f"{name} of {metric}" if name != "value" else metric
+                    off.append(f"{of} of the {model} model {then[name]} then, {entry[name]} now")
     return not off, "; ".join(off) or f"all {count} within tolerance, the worst at {worst:.1%} of it"
+
+
+def _missing(recorded: Mapping[str, Any], anew: Mapping[str, Any]) -> list[str]:
+    """What only one of the two has, of models and metrics."""
+    keys = [{(model, metric) for model, metrics in of.items() for metric in metrics} for of in (recorded, anew)]
+    return [f"{metric} of the {model} model is in one of the two alone" for model, metric in sorted(keys[0] ^ keys[1])]
+
+
+def _tolerance(name: str, entry: Mapping[str, Any]) -> float:
+    """Of one number of a measurement, by its error as it was measured anew: what is recorded may say any."""
+    error = number(entry.get("ratio_stderr" if name.startswith("ratio") else "stderr"))
+    share = 2 / entry["num"] if "low" in entry and entry["num"] else 0  # of images: two of them
+    return OF_STDERR * (0 if math.isnan(error) else error) + OF_VALUE * max(1, abs(number(entry[name]))) + share
+
+
+def _share(then: float, now: float, tolerance: float) -> float:
+    """How much of the tolerance two numbers lie apart; what is no number is equal to its like."""
+    return 0.0 if math.isnan(then) and math.isnan(now) else abs(now - then) / tolerance
 
 
 def _statistics(recorded: Mapping[str, Any], anew: Mapping[str, Any]) -> tuple[bool, str]:

@@ -13,6 +13,7 @@ from analysis.load import Study
 from analysis.plots import front_picture
 from analysis.scene import compose, hypervolume_by_trial
 from tuning.baseline import RETRAINED, UNTOUCHED
+from tuning.files import FINAL
 
 #: What is drawn of a model: ending of the study's own picture → beginning of the file's name here.
 KINDS: Final = {"samples": "samples", "denoisings": "restored"}
@@ -66,4 +67,6 @@ def _member(study: Study) -> str:
     if scene.members.empty:
         return ""
     row = scene.members.iloc[scene.choice.position or 0]
-    return f"{row['trial_id']}-{row['step']}"
+    name = f"{row['trial_id']}-{row['step']}"
+    again = f"{name}-{FINAL}"  # from the noise that the untouched and the retrained model's pictures are made of
+    return again if (study.files.images / f"{again}-samples.png").is_file() else name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -20,8 +21,10 @@ from analysis.certificate import main
 from analysis.certificates.certifying import certify, order_of
 from analysis.certificates.digests import weights_digest
 from analysis.certificates.document import Certificate, read
+from analysis.certificates.making import judged, together
+from analysis.certificates.membership_statistics import rows_of_statistics
 from analysis.certificates.progress import Lines, Quiet
-from analysis.certificates.work import Amount, rows_of_metrics, rows_of_statistics
+from analysis.certificates.verifying import conclusions_check, values_checks
 from analysis.load import StudyError, load_study
 from analysis.member import find_member
 from diffusion.rng import derive_seed
@@ -112,7 +115,9 @@ def test_the_same_seed_measures_the_same_again(
 ) -> None:
     words = ["--verify", str(written["1"]), "--remeasure", "--storage-path", str(real_study.parent), "--quiet"]
     assert main(words) == 0
-    assert "✓ values of forget: all 24 within tolerance" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert re.search(r"✓ values of forget: all \d\d+ within tolerance", said)
+    assert "✓ images compared with forget" in said
 
 
 def test_what_was_changed_is_named_and_ends_with_1(
@@ -137,10 +142,64 @@ def test_what_was_changed_is_named_and_ends_with_1(
     assert main(["--verify", str(changed), "--storage-path", str(real_study.parent), "--quiet"]) == 1
     assert "✗ unlearned model: is not what was measured" in capsys.readouterr().out
 
+    content = json.loads(json.dumps(read(written["1"]).content))
+    content["study"]["constraints"] = []
+    content["parts"][0] |= judged(content["parts"][0], ["forget"], [])
+    content["outcome"], content["verdict"] = together(content["parts"])
+    changed.write_text(Certificate(content, {}).render(), encoding="utf-8")
+    assert main(["--verify", str(changed), "--storage-path", str(real_study.parent), "--quiet"]) == 1
+    said = capsys.readouterr().out
+    assert "✓ conclusions" in said
+    assert "✗ study: constraints is not as the study has it" in said
+
     content["chosen"] = {}
     changed.write_text(Certificate(content, {}).render(), encoding="utf-8")
     assert main(["--verify", str(changed), "--storage-path", str(real_study.parent), "--quiet"]) == 1
     assert "is not laid out as a certificate's" in capsys.readouterr().out
+
+
+def test_words_that_do_not_follow_are_noticed_too(contents: Mapping[str, Mapping[str, Any]]) -> None:
+    """Who reads a certificate reads its verdict, whatever outcome stands beside it."""
+    assert conclusions_check(contents["1"]).holds
+    for place in ("verdict", "finding"):
+        content = json.loads(json.dumps(contents["1"]))
+        forged = "No trace was found: every rule below is kept."
+        if place == "verdict":
+            content["verdict"] = content["parts"][0]["verdict"] = forged
+        else:
+            content["parts"][0]["rules"][0]["finding"] = forged
+        assert conclusions_check(content).holds is False
+
+
+def test_values_are_compared_in_both_directions_and_by_errors_measured_anew(
+    contents: Mapping[str, Mapping[str, Any]],
+) -> None:
+    truth = contents["1"]["parts"]
+    assert all(check.holds for check in values_checks(contents["1"], truth))
+    for forge in (
+        lambda metrics: metrics["fid"].update(value=0.5 * metrics["fid"]["value"], stderr=1000.0),
+        lambda metrics: metrics["sscd"].update(stderr=1000.0),
+        lambda metrics: metrics.pop("fid"),
+        lambda metrics: metrics["fid"].pop("stderr"),
+    ):
+        content = json.loads(json.dumps(contents["1"]))
+        forge(content["parts"][0]["metrics"]["unlearned"])
+        assert [check.what for check in values_checks(content, truth) if not check.holds] == ["values of forget"]
+    content = json.loads(json.dumps(contents["1"]))
+    content["parts"][0]["membership"]["is_unseen"] = False
+    found = [check.what for check in values_checks(content, truth) if not check.holds]
+    assert found == ["images compared with forget"]
+
+
+def test_a_certificate_takes_the_place_of_no_other(
+    written: Mapping[str, Path], real_study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = written["0"].read_bytes()
+    assert (
+        run("tiny", "--trial", "0", "--step", "24", "--seed", SEED, study=real_study, output=written["0"].parent) == 2
+    )
+    assert "a certificate must not take the place of another" in capsys.readouterr().err
+    assert written["0"].read_bytes() == before
 
 
 def test_a_page_that_was_changed_does_not_verify(
@@ -233,7 +292,6 @@ def test_a_forget_image_among_the_unseen_is_left_out_and_the_work_is_what_was_fo
     membership = certify(replace(order, config=config), True, watch)["parts"][0]["membership"]
     assert (membership["num_unseen"], membership["num_copies_left_out"]) == (2, 1)
     assert watch.done == pytest.approx(watch.foreseen, rel=0.1)
-    assert rows_of_metrics(config, ["fid"], Amount(1, 2, 5, 0)) == config.final_num_images * config.num_sampling_steps
     assert rows_of_statistics(config, 2, 3) == 3 * (2 * 3 * 16 + 4 * 4)
 
 

@@ -169,6 +169,7 @@ def test_images_share_the_level() -> None:
         ({"value": 0.0, "num": 1000, "low": 0.0, "high": 0.004}, KEPT),
         ({"value": 0.0, "num": 24, "low": 0.0, "high": 0.138}, UNDECIDED),
         ({"value": 0.002, "num": 1000, "low": 0.0005, "high": 0.007}, BROKEN),
+        ({"value": 0.0, "num": 1000, "high": math.nan}, UNDECIDED),
     ],
 )
 def test_no_copy_may_be_drawn_and_zero_counts_only_among_many(rate: Mapping[str, Any], outcome: str) -> None:

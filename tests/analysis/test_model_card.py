@@ -90,6 +90,7 @@ def test_what_is_written_in_a_study_does_not_become_markup(make_study: StudyMake
 
 
 def test_markdown_keeps_text_as_text() -> None:
+    assert escaped("see https://a.example or www.a.example: no") == (r"see https\://a.example or www\.a.example: no")
     assert escaped("a <b> [c](d) *e* fid <= 1.2x\nétude & 図") == (
         r"a &lt;b&gt; \[c\](d) \*e\* fid <= 1.2x étude &amp; 図"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from synthetic_study import CONSTRAINTS, make_reports
 
+from analysis.bounds import bounds_figure
 from analysis.explore import slider_of
 from analysis.load import load_study
 from analysis.members import members_section
@@ -162,3 +164,21 @@ def test_several_names_are_compared(make_study: StudyMaker, capsys: pytest.Captu
     assert "second" in page.read_text(encoding="utf-8")
     assert report_main([first.name, first.name, "--storage-path", str(storage)]) == 2
     assert "each study must be given once" in capsys.readouterr().err
+
+
+def test_a_bound_that_is_not_known_keeps_nothing_and_costs_no_page(make_study: StudyMaker) -> None:
+    """The untouched model's FID was not finite: bounds relative to it are not known."""
+    root = make_study(make_reports(5), finished=False)
+    baseline = json.loads((root / "baseline.json").read_text(encoding="utf-8"))
+    baseline["untouched"]["fid"]["value"] = None
+    (root / "baseline.json").write_text(json.dumps(baseline), encoding="utf-8")
+    assert '"bound":null' in html_of(root)
+
+
+def test_a_label_is_text_to_figures(make_study: StudyMaker) -> None:
+    root = make_study(make_reports(5))
+    text = (root / "baseline.json").read_text(encoding="utf-8")
+    (root / "baseline.json").write_text(text.replace("FID (digit features)", "<b>FID</b>"), encoding="utf-8")
+    study = load_study(root)
+    assert "&lt;b&gt;FID" in str(bounds_figure(study).layout)
+    assert "<b>FID" not in str(bounds_figure(study).layout)
