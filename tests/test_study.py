@@ -158,8 +158,8 @@ def test_images_that_are_forgotten_one_at_a_time_make_one_row_a_configuration(ea
     assert (reports["sscd_spread"] > 0).all()
     assert reports["sscd_num"].tolist() == [16] * len(reports)
     [member, *_] = load_study(each_twice).front["checkpoint"]
-    folders = sorted((each_twice / member).iterdir())
-    assert [folder.name for folder in folders] == ["forget", "negative"]
+    card, *folders = sorted((each_twice / member).iterdir())
+    assert [card.name, *(folder.name for folder in folders)] == ["README.md", "forget", "negative"]
     weights = [next(iter(DDPMPipeline.from_pretrained(folder).unet.parameters())) for folder in folders]
     assert not weights[0].equal(weights[1])
 

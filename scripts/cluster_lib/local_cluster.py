@@ -7,6 +7,7 @@ copies and writes, and a process namespace (`sshd`) keeps it and other Ray clust
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shlex
 import shutil
@@ -30,6 +31,9 @@ ROOT = Path(__file__).resolve().parents[2]
 #: Where studies are kept, below the home; on real machines mounted from one server.
 STORAGE = "shared"
 _BIN = Path(sys.executable).parent
+_STARTS = 3
+#: How `ray status` says that head and worker are there.
+_BOTH_ACTIVE = re.compile(r"^Active:\s+2 ", re.MULTILINE)
 
 
 class LocalCluster:
@@ -57,8 +61,7 @@ class LocalCluster:
             self._sshd.write_client(self._bin / "ssh")
             nodes = configuration(self._client / "auth_token", self._sshd.user_key, self.ports, self._num_cpus)
             self.config.write_text(yaml.safe_dump({**nodes, "cluster_name": self.directory.name}))
-            self.ray("up", str(self.config), "--yes", "--no-config-cache")
-            self._wait_for_worker()
+            self._start()
         except BaseException:
             self._clear()
             raise
@@ -88,11 +91,12 @@ class LocalCluster:
             "RAY_USAGE_STATS_ENABLED": "0",
         }
 
-    def ray(self, *words: str, show: bool = False) -> str:
+    def ray(self, *words: str, show: bool = False, seconds: float | None = None) -> str:
         """A command of the Ray command line, from the repository; returns what it printed, if that was not shown.
 
         Raises:
             ClusterError: it failed; with what it printed.
+            subprocess.TimeoutExpired: it took longer than ``seconds``.
         """
         done = subprocess.run(
             [str(_BIN / "ray"), *words],
@@ -102,6 +106,7 @@ class LocalCluster:
             stdout=None if show or self._show else subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            timeout=seconds,
         )
         if done.returncode:
             raise ClusterError(f"ray {words[0]} must succeed, but ended with {done.returncode}: {done.stdout or ''}")
@@ -131,18 +136,19 @@ class LocalCluster:
             os.killpg(tunnel.pid, signal.SIGTERM)
             tunnel.wait()
 
-    def run_study(self, flags: Sequence[str]) -> str:
+    def run_study(self, flags: Sequence[str], seconds: float | None = None) -> str:
         """Submit a study as a job, follow its log to its end and return it, if it was not shown.
 
         Args:
             flags: of the launch command, besides those that say where: address, storage and MLflow.
+            seconds: how long that may take; None for any time.
         """
         where = ["--address", "auto", "--storage-path", str(self.home / STORAGE)]
         where += ["--mlflow-tracking-uri", f"http://127.0.0.1:{self.ports.mlflow}"]
         study = shlex.join(["python", "tune_unlearning.py", *where, *flags])
         with self.dashboard() as address:
             command = f"cd ~/data-unlearning-search && exec {study}"
-            return self.ray("job", "submit", "--address", address, "--", "bash", "-c", command)
+            return self.ray("job", "submit", "--address", address, "--", "bash", "-c", command, seconds=seconds)
 
     def fetch(self, source: str, target: Path) -> None:
         """Copy a study's directory from the head into ``target``."""
@@ -154,13 +160,33 @@ class LocalCluster:
         """Names of the cluster's processes."""
         return self._sshd.processes
 
-    def _wait_for_worker(self, seconds: float = 240.0) -> None:
-        """Until the head's autoscaler has started the worker over ssh."""
-        end = time.monotonic() + seconds
-        while self.processes.count("raylet") < 2:
-            if time.monotonic() > end:
-                raise ClusterError(f"the worker must join within {seconds:.0f} s: {self.exec('ray status')}")
+    def _start(self) -> None:
+        """`ray up`, until the head's autoscaler has started the worker over ssh.
+
+        Ray gives a node 30 s to come up, which a busy machine may exceed, and does not try again: then all begins anew.
+
+        Raises:
+            ClusterError: the worker did not come, time and again.
+        """
+        for _ in range(_STARTS):
+            self.ray("up", str(self.config), "--yes", "--no-config-cache")
+            status = self._status_with_worker()
+            if _BOTH_ACTIVE.search(status):
+                return
+            self.ray("down", str(self.config), "--yes")
+        raise ClusterError(f"the worker must join, but did not in {_STARTS} starts of the cluster: {status}")
+
+    def _status_with_worker(self, seconds: float = 240.0) -> str:
+        """What `ray status` says once the worker has joined, has failed, or the time is over."""
+        end, status, had_come = time.monotonic() + seconds, "", False
+        while time.monotonic() < end and not _BOTH_ACTIVE.search(status):
+            has_come = self.processes.count("raylet") == len((HEAD, WORKER))
+            if had_come and not has_come:
+                break
+            had_come = has_come
+            status = self.exec("ray status") if has_come else ""
             time.sleep(0.5)
+        return status
 
     def _prepare(self) -> None:
         """The home of all logins, and the cluster's token."""

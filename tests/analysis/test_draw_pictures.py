@@ -60,7 +60,7 @@ def test_what_needs_no_browser_is_drawn_without_one_and_the_study_is_left_alone(
     out, err = capsys.readouterr()
     assert "Chromium must be installed: apt-get install chromium" in err
     drawn = {Path(line).name for line in out.splitlines()}
-    assert drawn == {"front.png", "hypervolume.png"}
+    assert drawn == {"front.png", "hypervolume.png", "samples_member.png", "samples_retrained.png"}
     for name in drawn:
         with Image.open(tmp_path / "out" / name) as picture:
             assert len(picture.getcolors(100_000) or []) > 10

@@ -52,7 +52,7 @@ print(sorted((node["NodeManagerAddress"], node["Resources"].get("CPU", 0)) for n
 
 def test_a_study_runs_on_the_worker_with_token_and_its_files_are_fetched(cluster, tmp_path):
     study_file = write_tiny_study(tmp_path, num_trials=NUM_TRIALS, methods=["siss", "neggrad"], num_confirmed=1)
-    log = cluster.run_study(["--study", str(study_file)])
+    log = cluster.run_study(["--study", str(study_file)], seconds=900)
     assert "succeeded" in log
     assert "report.html" in log
     cluster.fetch("tiny", tmp_path / "fetched" / "tiny")

@@ -67,5 +67,6 @@ def test_the_documentation_names_every_asset_and_flag() -> None:
     assert rows == set(ASSETS)
     for action in fetch_assets.build_parser()._actions:
         short = [flag for flag in action.option_strings if not flag.startswith("--")]
-        assert not short or short == ["-h"] or f"`{short[0]} {action.metavar}`" in section
+        shown = " ".join(filter(None, (*short[:1], action.metavar)))
+        assert not short or short == ["-h"] or f"`{shown}`" in section
     assert "| `scripts/fetch_assets.py` |" in text.split("\n## Exit statuses\n")[1].split("\n## ")[0]
