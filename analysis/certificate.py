@@ -28,7 +28,7 @@ from tuning.files import StudyFiles, write_text_atomic
 from tuning.paths import name_problems
 from tuning.schema import local_directory
 
-#: Images that the forget image is compared with, at most: p-values down to 1 / 100, which takes minutes on a few cores.
+#: Images that the forget image is compared with, at most: p-values down to 1 / 100.
 NUM_UNSEEN: Final = 99
 VERIFIED, ALTERED, WRONG_INPUT = 0, 1, 2
 _INTERRUPTED: Final = 130
