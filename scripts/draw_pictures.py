@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 from pictures_lib.drawn import draw  # noqa: E402
-from pictures_lib.screenshots import BrowserError, take  # noqa: E402
+from pictures_lib.screenshots import BrowserError, browser_page, take  # noqa: E402
 
 from analysis.load import StudyError, load_study  # noqa: E402
 
@@ -40,8 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.output.mkdir(parents=True, exist_ok=True)
         for path in draw(load_study(arguments.study), arguments.output):
             console.print(str(path), markup=False)
-        for path in take(arguments.study, arguments.output):
-            console.print(str(path), markup=False)
+        with browser_page() as page:
+            for path in take(page, arguments.study, arguments.output):
+                console.print(str(path), markup=False)
     except BrowserError as error:
         errors.print(f"pages were not drawn: {error}", markup=False)
         return 1

@@ -16,8 +16,7 @@ from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests" / "analysis"))
-from several_studies import write_study  # noqa: E402
-from synthetic_study import CONSTRAINTS, OBJECTIVES, UNTOUCHED, make_reports  # noqa: E402
+from synthetic_study import CONSTRAINTS, OBJECTIVES, UNTOUCHED, make_reports, write_study  # noqa: E402
 
 from analysis.bounds import bounds_figure  # noqa: E402
 from analysis.compare import method_table  # noqa: E402

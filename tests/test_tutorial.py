@@ -14,16 +14,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from analysis.configurations import points_of
-from analysis.front import pareto_front
+from analysis.load import load_study
+from analysis.table import rows
 from tuning.cli import parse_flags
-from tuning.config import ConfigError, load_config, to_yaml
+from tuning.config import ConfigError, load_config
 from tuning.files import StudyFiles
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests" / "analysis"))
 
-import synthetic_study as made_up  # noqa: E402
+from synthetic_study import make_reports, write_study  # noqa: E402
 
 TEXT = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 #: Module that is run → the one that has its command, where that is another.
@@ -47,22 +47,12 @@ READERS = [words for words in MODULES if words[0] in ("tuning.status", "analysis
 OF_MODELS = [words for words in MODULES if words not in READERS]
 
 
-def write_study(root: Path, flags: list[str]) -> None:
+def write_launched(root: Path, flags: list[str]) -> None:
     """A finished study as the tutorial's command leaves it, its values made up."""
-    files = StudyFiles(root)
-    files.root.mkdir(parents=True)
-    config = load_config(flags)[0]
-    files.study.write_text(to_yaml(config), encoding="utf-8")
-    made_up.write_baseline(files.baseline)
-    reports = made_up.judged(made_up.make_reports(4))
-    made_up.write_table(files.reports, reports)
-    made_up.write_table(files.trials, made_up.make_trials(reports, failed=False))
-    points = points_of(reports)
-    front = pareto_front(points, config.objectives, config.constraints, made_up.UNTOUCHED)
-    made_up.write_table(files.front, made_up.remeasured(front))
-    for row in reports[reports["feasible"]].itertuples():
-        files.candidates.mkdir(exist_ok=True)
-        files.candidate(str(row.trial_id), int(row.step)).with_suffix(".safetensors").touch()
+    files = StudyFiles(write_study(root, make_reports(4), config=load_config(flags)[0], failed=False))
+    files.candidates.mkdir()
+    for row in rows(load_study(root).reports.query("feasible")):
+        files.candidate(row["trial_id"], row["step"]).with_suffix(".safetensors").touch()
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +63,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(made)
         for name in ("first", "second"):
             [flags] = [words for words in LAUNCHES if words[:2] == ["--name", name] and "--resume" not in words]
-            write_study(made / "runs" / name, flags)
+            write_launched(made / "runs" / name, flags)
     user = made / "path" / "to"
     (user / "images").mkdir(parents=True)
     digits = np.load(ROOT / "assets" / "mnist_tshirt" / "digits.npz")["images"]

@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from synthetic_study import (
-    CONSTRAINTS,
-    OBJECTIVES,
-    UNTOUCHED,
-    judged,
-    make_config,
-    make_reports,
-    make_trials,
-    remeasured,
-    write_baseline,
-    write_table,
-)
+from synthetic_study import make_reports, write_study
 
-from analysis.front import pareto_front
 from analysis.load import Study, load_study
 from analysis.plots import front_picture
 from analysis.report import write_report
 from analysis.study_note import opening_note
 from analysis.table import rows
-from tuning.config import to_yaml
 from tuning.datasets import datasets_of
 from tuning.files import StudyFiles
 from tuning.front_models import write_cards
@@ -39,25 +27,19 @@ PARAMETERS = ("lambd",)
 
 def write_told_study(root: Path, num_trials: int = 20) -> Study:
     """The files of a finished study, its front's pipelines among them, and its forget image beside it."""
-    files = StudyFiles(root)
-    (root / "images").mkdir(parents=True)
     forget, retain = root.parent / "forget.png", root.parent / "digits.npz"
+    here: dict[str, Any] = {"storage_path": str(root.parent), "forget": (str(forget),), "retain": str(retain)}
+    files = StudyFiles(write_study(root, make_reports(num_trials), **here))
+    files.images.mkdir()
     forget.write_bytes(b"an image")
     retain.write_bytes(b"images")
-    config = make_config(name=root.name, storage_path=str(root.parent), forget=(str(forget),), retain=str(retain))
-    files.study.write_text(to_yaml(config), encoding="utf-8")
-    write_baseline(files.baseline)
-    reports = judged(make_reports(num_trials))
-    write_table(files.reports, reports)
-    write_table(files.trials, make_trials(reports, failed=True))
-    front = remeasured(pareto_front(reports, OBJECTIVES, CONSTRAINTS, UNTOUCHED))
-    write_table(files.front, front)
-    for row in rows(front):
+    study = load_study(root)
+    for row in rows(study.front):
         pipeline = files.checkpoint(row["trial_id"], row["step"])
         (pipeline / "unet").mkdir(parents=True)
         (pipeline / "model_index.json").write_text('{"_class_name": "DDPMPipeline"}')
         (pipeline / "unet" / "diffusion_pytorch_model.safetensors").write_bytes(bytes(1000))
-    return load_study(root)
+    return study
 
 
 def tell(study: Study, uri: str) -> None:

@@ -15,7 +15,7 @@ from analysis.report import write_report
 from pictures_lib.terminal import terminal_svg
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 #: CSS pixels of the window, each two in the picture, so that it is sharp where it is shown small.
 WINDOW: Final = {"width": 1100, "height": 780}
@@ -77,16 +77,13 @@ SHOTS: Final[Sequence[Shot]] = (
 )
 
 
-def take(study: Path, folder: Path, shots: Sequence[Shot] = SHOTS) -> list[Path]:
+def take(page: Page, study: Path, folder: Path, shots: Sequence[Shot] = SHOTS) -> list[Path]:
     """Take the pictures of a study into a folder that exists; the study is left as it is.
 
     A shot whose element is not on its page, as a section that the study has nothing for, is left out.
-
-    Raises:
-        BrowserError: Playwright or Chromium is missing.
     """
     taken = []
-    with tempfile.TemporaryDirectory() as place, browser_page() as page:
+    with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / study.resolve().name
         unneeded = shutil.ignore_patterns("candidates", "checkpoints", "ray", "optuna.journal", "mlflow_spool.jsonl")
         shutil.copytree(study, copy, ignore=unneeded, symlinks=True)
@@ -112,6 +109,11 @@ def _take(page: Page, shot: Shot, path: Path) -> bool:
     return True
 
 
+def new_page(browser: Browser) -> Page:
+    """A window of the size and sharpness that all pictures have."""
+    return browser.new_page(viewport=WINDOW, device_scale_factor=SCALE)
+
+
 @contextmanager
 def browser_page() -> Iterator[Page]:
     """A page of Debian's Chromium.
@@ -130,6 +132,6 @@ def browser_page() -> Iterator[Page]:
         # The sandbox needs rights that a container has not; what is opened is the project's own.
         browser: Any = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         try:
-            yield browser.new_page(viewport=WINDOW, device_scale_factor=SCALE)
+            yield new_page(browser)
         finally:
             browser.close()

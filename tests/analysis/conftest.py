@@ -4,27 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-import pandas as pd
 import pytest
-from synthetic_study import (
-    CONSTRAINTS,
-    OBJECTIVES,
-    UNTOUCHED,
-    draw,
-    judged,
-    make_config,
-    make_reports,
-    make_trials,
-    remeasured,
-    write_baseline,
-    write_table,
-)
-
-from analysis.configurations import points_of
-from analysis.front import pareto_front
-from tuning.config import to_yaml
-from tuning.files import StudyFiles
+from synthetic_study import write_study
 
 
 @pytest.fixture
@@ -35,30 +18,10 @@ def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def make_study(tmp_path: Path) -> Callable[..., Path]:
-    """``make_study(reports=…, finished=…, retrained=…, failed=…, images=…, name=…)`` → the study's directory."""
+    """``make_study(reports=…, finished=…, …, name=…)`` → the directory of a study that `write_study` made."""
 
-    def make(
-        reports: pd.DataFrame | None = None,
-        *,
-        finished: bool = True,
-        retrained: bool = True,
-        failed: bool = True,
-        images: bool = False,
-        name: str = "synthetic",
-        **config: object,
-    ) -> Path:
-        files = StudyFiles(tmp_path / "runs" / name)
-        files.root.mkdir(parents=True, exist_ok=True)
-        files.study.write_text(to_yaml(make_config(**config)), encoding="utf-8")
-        write_baseline(files.baseline, retrained)
-        table = judged(make_reports(20) if reports is None else reports)
-        write_table(files.reports, table)
-        write_table(files.trials, make_trials(table, failed))
-        if finished:
-            write_table(files.front, remeasured(pareto_front(points_of(table), OBJECTIVES, CONSTRAINTS, UNTOUCHED)))
-        if images:
-            draw(files, table)
-        return files.root
+    def make(*given: Any, name: str = "synthetic", **state: Any) -> Path:
+        return write_study(tmp_path / "runs" / name, *given, **state)
 
     return make
 

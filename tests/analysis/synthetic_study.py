@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -11,7 +13,7 @@ from PIL import Image
 
 from analysis.configurations import points_of
 from analysis.front import pareto_front
-from tuning.config import Constraint, Objective, StudyConfig
+from tuning.config import Constraint, Objective, StudyConfig, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic
 
 OBJECTIVES = (Objective("sscd", "minimize"), Objective("nll", "maximize"))
@@ -40,6 +42,39 @@ def make_config(**changes: object) -> StudyConfig:
         "final_num_probes": 16, "final_num_denoisings": 64,
     }  # fmt: skip
     return StudyConfig.model_validate({**values, **changes})
+
+
+def write_study(
+    root: Path,
+    reports: pd.DataFrame | None = None,
+    *,
+    config: StudyConfig | None = None,
+    finished: bool = True,
+    retrained: bool = True,
+    failed: bool = True,
+    images: bool = False,
+    untouched: Mapping[str, float] | None = None,
+    **settings: Any,
+) -> Path:
+    """A study's directory, of a whole configuration or of settings of the made-up one.
+
+    `untouched` changes values of the baseline's untouched model.
+    """
+    files = StudyFiles(root)
+    files.root.mkdir(parents=True, exist_ok=True)
+    config = config or make_config(**{"name": files.name, **settings})
+    files.study.write_text(to_yaml(config), encoding="utf-8")
+    write_baseline(files.baseline, retrained, {**UNTOUCHED, **(untouched or {})})
+    table = judged(make_reports(20, seed=int(settings.get("seed", 3))) if reports is None else reports)
+    write_table(files.reports, table)
+    write_table(files.trials, make_trials(table, failed))
+    if finished:
+        front = pareto_front(points_of(table), config.objectives, config.constraints, UNTOUCHED)
+        write_table(files.front, remeasured(front))
+        files.timing.write_text("{}")
+    if images:
+        draw(files, table)
+    return files.root
 
 
 def make_reports(num_trials: int, seed: int = 3) -> pd.DataFrame:
@@ -121,12 +156,12 @@ def write_table(path: Path, table: pd.DataFrame) -> None:
     write_csv_atomic(path, list(table.columns), rows)
 
 
-def write_baseline(path: Path, retrained: bool = True) -> None:
-    def entries(values: dict[str, float]) -> dict[str, dict[str, float]]:
+def write_baseline(path: Path, retrained: bool, untouched: Mapping[str, float]) -> None:
+    def entries(values: Mapping[str, float]) -> dict[str, dict[str, float]]:
         return {name: {"value": value, "stderr": 0.02, "num_samples": 64} for name, value in values.items()}
 
     data = {
-        "untouched": entries(UNTOUCHED),
+        "untouched": entries(untouched),
         "calibration": {"retain_gradient_norm": 180.0},
         "labels": {"fid": "FID (digit features)", "sscd": "SSCD (28×28 descriptor)", "nll": "NLL, bits/dim"},
     }

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from several_studies import two_groups, write_study
-from synthetic_study import RETRAINED, UNTOUCHED, make_reports
+from several_studies import two_groups
+from synthetic_study import RETRAINED, UNTOUCHED, make_reports, write_study
 
 from analysis.attainment import attainment, attainment_figure, groups_of
 from analysis.attainment_words import ahead_shares, in_words

@@ -8,8 +8,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from several_studies import better_reports, two_groups, without_values, write_study
-from synthetic_study import CONSTRAINTS, OBJECTIVES, RETRAINED, UNTOUCHED, make_repeated_reports, make_reports
+from several_studies import better_reports, two_groups, without_values
+from synthetic_study import (
+    CONSTRAINTS,
+    OBJECTIVES,
+    RETRAINED,
+    UNTOUCHED,
+    make_repeated_reports,
+    make_reports,
+    write_study,
+)
 from test_report import Page
 
 from analysis.common_scale import front_on

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,16 +16,10 @@ sys.path[:0] = [str(ROOT / "scripts")]
 
 import draw_pictures  # noqa: E402
 from pictures_lib import screenshots  # noqa: E402
-from pictures_lib.screenshots import Shot, report_page, terminal_page  # noqa: E402
 from pictures_lib.terminal import terminal_svg  # noqa: E402
 
 from analysis.load import load_study  # noqa: E402
 from tuning.files import StudyFiles  # noqa: E402
-
-needs_chromium = pytest.mark.skipif(
-    not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))),
-    reason="no Chromium on this machine: `apt-get install chromium` brings one",
-)
 
 
 def write_events(study: Path) -> None:
@@ -102,25 +95,3 @@ def test_a_study_without_events_or_front_has_a_terminal_too(make_study: Callable
 def test_no_study_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert draw_pictures.main([str(tmp_path / "none"), "--output", str(tmp_path)]) == 2
     assert "none" in capsys.readouterr().err
-
-
-@needs_chromium
-def test_pages_are_taken_by_the_table(study: Path, tmp_path: Path) -> None:
-    before = (study / "study.yaml").read_bytes()
-    shots = (
-        Shot("terminal_window.png", terminal_page),
-        Shot("members.png", report_page, 'h2:text-is("Members of the front")'),
-        Shot("terminal.png", terminal_page, "svg"),
-        Shot("nothing.png", terminal_page, 'h2:text-is("No such section")'),
-    )
-    taken = screenshots.take(study, tmp_path, shots)
-    assert [path.name for path in taken] == ["terminal_window.png", "members.png", "terminal.png"]
-    sizes = {path.name: Image.open(path).size for path in taken}
-    width, height = (screenshots.WINDOW[name] * screenshots.SCALE for name in ("width", "height"))
-    assert sizes["terminal_window.png"] == (width, height)
-    assert sizes["members.png"][0] <= width
-    assert 100 < sizes["members.png"][1] < 2 * height
-    for path in taken:
-        assert len(Image.open(path).convert("RGB").getcolors(10**7) or []) > 20, "something is drawn"
-    assert not (study / "report.html").exists()
-    assert (study / "study.yaml").read_bytes() == before

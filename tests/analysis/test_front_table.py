@@ -49,7 +49,7 @@ class TestFrontTable:
 
     def test_half_of_the_room(self, make_study: StudyMaker) -> None:
         constraints = ["fid <= 1.2x", "fid <= 20", "nll >= 3", "nll >= 4", "kid <= 2x", "sscd <= 0.9x"]
-        study = load_study(make_study(constraints=constraints))
+        study = load_study(make_study(finished=False, constraints=constraints))
         assert stricter_bounds(study) == [
             "fid <= 1.1x", "fid <= 18", "nll >= 3.15", "nll >= 4", "kid <= 2x", "sscd <= 0.9x",
         ]  # fmt: skip

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from several_studies import write_study
-from synthetic_study import make_reports
+from synthetic_study import make_reports, write_study
 
 from analysis import mlflow_source
 from analysis.load import StudyError

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, Request
 
 sys.path.append(str(Path(__file__).parents[1] / "analysis"))
-from several_studies import two_groups, write_study
+from several_studies import two_groups
+from synthetic_study import write_study
 
 from analysis.compare import write_comparison
 

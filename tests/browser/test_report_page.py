@@ -15,47 +15,22 @@ from playwright.sync_api import Browser, Page
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "analysis"))
 
-from synthetic_study import (
-    OBJECTIVES,
-    RETRAINED,
-    UNTOUCHED,
-    draw,
-    judged,
-    make_config,
-    make_reports,
-    make_trials,
-    remeasured,
-    write_baseline,
-    write_table,
-)
+from synthetic_study import OBJECTIVES, RETRAINED, UNTOUCHED, make_reports, write_study
 
 from analysis.front import hypervolume, pareto_front
 from analysis.load import Study, load_study
 from analysis.report import write_report
-from tuning.config import Constraint, Objective, to_yaml
-from tuning.files import StudyFiles
+from tuning.config import Constraint, Objective
 
 CONSTRAINTS = (Constraint("fid", "<=", 1.2, True), Constraint("fid", ">=", 10.0))
 TEXT_CONTRAST = 4.5  # WCAG 2.1, AA
 
 
-def write_study(root: Path) -> None:
-    files = StudyFiles(root)
-    root.mkdir(parents=True)
-    config = make_config(log_forget_images=True, constraints=list(map(str, CONSTRAINTS)), num_trials=30)
-    files.study.write_text(to_yaml(config), encoding="utf-8")
-    write_baseline(files.baseline)
-    reports = judged(make_reports(30))
-    write_table(files.reports, reports)
-    write_table(files.trials, make_trials(reports, True))
-    write_table(files.front, remeasured(pareto_front(reports, OBJECTIVES, CONSTRAINTS, UNTOUCHED)))
-    draw(files, reports)
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     root = tmp_path_factory.mktemp("runs") / "日本 study"
-    write_study(root)
+    bounds = list(map(str, CONSTRAINTS))
+    write_study(root, make_reports(30), images=True, log_forget_images=True, constraints=bounds, num_trials=30)
     write_report(root)
     return load_study(root)
 
