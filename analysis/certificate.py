@@ -21,7 +21,7 @@ from analysis.certificates.document import AlteredError, Certificate, digest, re
 from analysis.certificates.page import certificate_page
 from analysis.certificates.progress import watching
 from analysis.certificates.verifying import Check, conclusions_check, page_check
-from analysis.export import add_choice, study_of
+from analysis.choice import add_choice, study_of
 from analysis.load import StudyError
 from analysis.member import find_member
 from tuning.files import StudyFiles, write_text_atomic

@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 
+from analysis.choice import add_choice, study_of
 from analysis.inputs import with_inputs_here
-from analysis.load import Study, StudyError, load_study
+from analysis.load import Study, StudyError
 from analysis.member import Member, find_member
 from analysis.model_card import FILE_NAME, model_card
-from tuning.paths import expanded
-from tuning.schema import StudyConfig, local_directory
 
 if TYPE_CHECKING:
     from analysis.candidate_model import CandidateFiles
@@ -96,26 +95,6 @@ def _becoming(target: Path) -> Iterator[Path]:
         folder.mkdir()
         yield folder
         os.replace(folder, target)  # which an empty directory does not keep from it
-
-
-def add_choice(parser: argparse.ArgumentParser) -> None:
-    """The words by which a command is told which model of which study it is about, and where things are."""
-    storage = StudyConfig.model_fields["storage_path"].default
-    parser.add_argument("--trial", metavar="ID", help="a trial, also without its leading zeros [default: recommended]")
-    parser.add_argument("--step", type=int, help="which of its reports; needed where it has several")
-    parser.add_argument("--storage-path", default=storage, help=f"where studies are kept [default: {storage}]")
-    parser.add_argument(
-        "--inputs", type=Path, metavar="DIR", help="where to look for models and images that are not where they were"
-    )
-
-
-def study_of(name: str, storage_path: str) -> Study:
-    """The study of a name in a storage path; of a remote one its records on this machine.
-
-    Raises:
-        StudyError: as `load_study`.
-    """
-    return load_study(expanded(str(local_directory(storage_path))) / name)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -7,7 +7,6 @@ hold, so that they are taken as anything else from elsewhere: known names only, 
 from __future__ import annotations
 
 import atexit
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -16,10 +15,10 @@ from typing import Any, Final
 
 from analysis.load import Study, StudyError, load_study
 from tuning.files import StudyFiles
+from tuning.mlflow_client import apply_settings, open_client
 from tuning.paths import name_problems
 from tuning.problems import redact
 from tuning.tracking import EXPERIMENT, STUDY_FOLDER
-from tuning.tracking_store import SETTINGS
 
 #: Bytes of all files together: reports of some ten thousand trials are a tenth of it.
 LARGEST: Final = 1 << 29
@@ -49,19 +48,13 @@ def study_from_mlflow(tracking_uri: str, name: str | None = None) -> Study:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        return _study(tracking_uri, name)
+        return _study(open_client(tracking_uri), tracking_uri, name)
     except (MlflowException, SQLAlchemyError, OSError) as error:
         reason = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')[:300]}"
         raise StudyError(
             f"an MLflow store must be one that can be read, but got {redact(tracking_uri)} ({redact(reason)}); check "
             "the address, and whether the server runs"
         ) from error
-
-
-def apply_settings() -> None:
-    """What MLflow looks at when it is imported and when it is called, unless the environment says otherwise."""
-    for key, value in SETTINGS.items():
-        os.environ.setdefault(key, value)
 
 
 def _check_database(tracking_uri: str) -> None:
@@ -74,12 +67,7 @@ def _check_database(tracking_uri: str) -> None:
         )
 
 
-def _study(tracking_uri: str, name: str | None) -> Study:
-    from mlflow.store.db import utils
-    from mlflow.tracking import MlflowClient
-
-    utils.MAX_RETRY_COUNT = 1  # ten tries at a database that is away take a minute and a half
-    client = MlflowClient(tracking_uri)
+def _study(client: Any, tracking_uri: str, name: str | None) -> Study:
     runs = _runs(client, name)
     for run in runs:
         sizes = _files(client, run.info.run_id)

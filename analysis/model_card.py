@@ -6,7 +6,6 @@ prompt. A forget image is named by the SHA-256 of its file, by which who has the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePath
 from typing import Any, Final
@@ -21,6 +20,7 @@ from analysis.scene import choose, front_members
 from analysis.table import rows, with_error
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH
 from tuning.constraints import RATIO, RATIO_STDERR, bound_value
+from tuning.files import digest_if_readable
 from tuning.goals import Constraint
 
 FILE_NAME: Final = "README.md"
@@ -73,17 +73,6 @@ def model_card(study: Study, trial_id: str, step: int) -> str:
         _limits(study, row),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def file_digest(path: Path) -> str | None:
-    """SHA-256 of a file's bytes, as ``sha256sum`` gives it; None where there is no such file, or it cannot be read."""
-    try:
-        if not path.is_file():
-            return None
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except (OSError, ValueError):
-        return None
 
 
 def _position(of: pd.DataFrame, trial_id: str, step: int) -> int | None:
@@ -201,7 +190,7 @@ def bound_text(constraint: Constraint, untouched: Mapping[str, float]) -> str:
 
 
 def _forgotten(study: Study) -> str:
-    digests = [file_digest(Path(path)) for path in study.config.forget]
+    digests = [digest_if_readable(Path(path)) for path in study.config.forget]
     lines = [[str(number), code(digest) if digest else _NOT_HERE] for number, digest in enumerate(digests, start=1)]
     return table(["image", "SHA-256 of its file"], lines)
 

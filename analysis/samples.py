@@ -56,7 +56,7 @@ def pairs(study: Study) -> dict[str, Pair]:
 
     Without the study's `log_forget_images` there is no picture of the untouched model, whatever files there are.
     """
-    here = _files(study.files, study.config.log_forget_images)
+    here = shown_pictures(study.files, study.config.log_forget_images)
 
     def known(name: str) -> str | None:
         return name if name in here else None
@@ -74,7 +74,7 @@ def pairs(study: Study) -> dict[str, Pair]:
     return {key: pair for key, pair in found.items() if pair != Pair(None, None)}
 
 
-def _files(files: StudyFiles, log_forget_images: bool) -> set[str]:
+def shown_pictures(files: StudyFiles, log_forget_images: bool) -> set[str]:
     """Names of the pictures that may be shown; not links out of a study, which would put other files on a page."""
     own, found = files.root.resolve(), set[str]()
     for path in files.images.glob("*.png"):
@@ -89,7 +89,7 @@ _OF_UNTOUCHED: Final = {picture_name(model) for model in (UNTOUCHED, UNTOUCHED_S
 
 def gallery(study: Study) -> list[str]:
     """Pictures that are shown without being pointed at: of the baselines, then of each front member."""
-    here = _files(study.files, study.config.log_forget_images)
+    here = shown_pictures(study.files, study.config.log_forget_images)
     names = [picture_name(model, kind) for model in (UNTOUCHED, RETRAINED) for kind in (SAMPLES, DENOISINGS)]
     for row in rows(study.front):
         key = point_key(row["trial_id"], int(row["step"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,18 +31,31 @@ def accounted(network: nn.Module) -> Iterator[Cost]:
     """Count the rows and seconds that the body spends; the ``Cost`` is complete when the body has left."""
     cost = Cost()
 
-    def count(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-        cost.network_rows += len(arguments[0])
+    def count(rows: int) -> None:
+        cost.network_rows += rows
 
-    hook = network.register_forward_pre_hook(count)
     _wait(network)
     start = time.perf_counter()
     try:
-        yield cost
+        with told_of_rows(network, count):
+            yield cost
     finally:
-        hook.remove()
         _wait(network)
         cost.seconds = time.perf_counter() - start
+
+
+@contextmanager
+def told_of_rows(network: nn.Module, tell: Callable[[int], None]) -> Iterator[None]:
+    """Call ``tell`` with the batch size of every forward pass of the body, before it; what is computed stays."""
+
+    def hook(_: nn.Module, arguments: tuple[Any, ...]) -> None:
+        tell(len(arguments[0]))
+
+    handle = network.register_forward_pre_hook(hook)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 @contextmanager

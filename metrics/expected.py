@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+import torch
+
 from metrics import METRICS
 from metrics.membership import MEMBERSHIP_TIMES
 from metrics.subject import Fidelity
@@ -18,6 +20,11 @@ FORWARD: Final = 1
 WITH_BACKWARD: Final = 3
 #: How the names of `Evidence`'s parts begin that are made of generated images.
 _OF_SAMPLES: Final = "sample"
+
+
+def work_of(rows: int) -> int:
+    """What a forward pass of so many rows counts, by whether it is recorded to be differentiated."""
+    return rows * (WITH_BACKWARD if torch.is_grad_enabled() else FORWARD)
 
 
 @dataclass(frozen=True)

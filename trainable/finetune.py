@@ -1,7 +1,8 @@
 """One optimiser step of unlearning: accumulate both gradients, combine, clip, update.
 
 The two gradients are accumulated in place in two buffers by swapping ``param.grad``; one-term methods hold one buffer.
-A step ends in one host synchronisation, where the three numbers of the gradient geometry are read.
+The host waits for the device when a method regroups its rows, when the three numbers of the gradient geometry are
+read, and for the combined gradient's norm: a fixed number of times a step, however many micro-batches it has.
 """
 
 from __future__ import annotations
@@ -61,11 +62,9 @@ class GradientBuffers:
     def geometry(self) -> GradientGeometry:
         """‖g_x‖, ‖g_a‖ and ⟨g_x, g_a⟩ over all parameters."""
         retain, forget = self["retain"], self["forget"]
-        inner = 0.0
-        if retain is not None and forget is not None:
-            products = [torch.sum(x * a, dtype=torch.float64) for x, a in zip(retain, forget, strict=True)]
-            inner = float(torch.stack(products).sum())
-        return GradientGeometry(_global_norm(retain), _global_norm(forget), inner)
+        numbers = [_global_norm(retain), _global_norm(forget), _inner_product(retain, forget)]
+        device = next((number.device for number in numbers if number.is_cuda), "cpu")
+        return GradientGeometry(*torch.stack([number.to(device) for number in numbers]).tolist())
 
     def combine(self, combination: Combination) -> list[Tensor]:
         """retain · g_x + forget · g_a, in the memory of one of the two buffers."""
@@ -98,10 +97,11 @@ def accumulate(
     if num_rows == 0:
         raise ValueError("a step needs at least one row, but got none")
     drawn = [method.draw(batch, generator) for batch in batches]
+    arranged = method.arrange(denoiser.schedule, drawn)
 
     def attempt(rows: int) -> None:
         buffers.zero()
-        for batch in drawn:
+        for batch in arranged:
             for part in batch.split(rows):
                 _add_gradients(buffers, method.losses(denoiser, part, generator), num_rows)
 
@@ -205,7 +205,7 @@ class FineTuner:
         geometry = _finite(accumulate(self.denoiser, self.method, batches, self.buffers, generator, self.limit))
         combination = self.method.combine(geometry)
         gradient = self.buffers.combine(combination)
-        norm = _global_norm(gradient)
+        norm = float(_global_norm(gradient))
         if not math.isfinite(norm):
             raise NonFiniteGradientError(f"the combined gradient must be finite, but its norm is {norm}")
         if norm > self.max_grad_norm:
@@ -224,12 +224,19 @@ def _trainable(network: nn.Module) -> tuple[list[str], list[nn.Parameter]]:
     return [name for name, _ in named], [parameter for _, parameter in named]
 
 
-def _global_norm(tensors: Sequence[Tensor] | None) -> float:
+def _global_norm(tensors: Sequence[Tensor] | None) -> Tensor:
     if not tensors:
-        return 0.0
+        return torch.zeros((), dtype=torch.float64)
     # float64: the squares of many parameters in float32 lose digits that gradient rules divide by.
     norms = torch.stack([torch.linalg.vector_norm(tensor, dtype=torch.float64) for tensor in tensors])
-    return float(torch.linalg.vector_norm(norms))
+    norm: Tensor = torch.linalg.vector_norm(norms)
+    return norm
+
+
+def _inner_product(one: Sequence[Tensor] | None, other: Sequence[Tensor] | None) -> Tensor:
+    if not (one and other):
+        return torch.zeros((), dtype=torch.float64)
+    return torch.stack([torch.sum(x * a, dtype=torch.float64) for x, a in zip(one, other, strict=True)]).sum()
 
 
 def _finite(geometry: GradientGeometry) -> GradientGeometry:

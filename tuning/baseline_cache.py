@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from tuning.baseline import RETRAINED, UNTOUCHED, UNTOUCHED_SEARCH, Baseline
-from tuning.files import StudyFiles
+from tuning.files import StudyFiles, file_digest
 from tuning.schema import StudyConfig, dump
 
 DIRECTORY = ".baselines"
@@ -86,8 +86,7 @@ def _content(location: str | None) -> str:
     for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if file.is_file():
             digest.update(str(file.relative_to(path)).encode())
-            with file.open("rb") as stream:
-                digest.update(hashlib.file_digest(stream, "sha256").digest())
+            digest.update(bytes.fromhex(file_digest(file)))
     return digest.hexdigest()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from analysis.model_card import file_digest
+from tuning.files import digest_if_readable
 from tuning.schema import StudyConfig
 from tuning.tracking_write import Dataset
 
@@ -56,9 +56,9 @@ def _files(place: Path) -> Iterator[tuple[str, Path]]:
 
 def _digest(files: Sequence[tuple[str, Path]], size: int, *, single: bool) -> tuple[str, str]:
     """A digest and what it is one of."""
-    if single and size <= LARGEST and (found := file_digest(files[0][1])):
+    if single and size <= LARGEST and (found := digest_if_readable(files[0][1])):
         return found, "the file"
-    contents = [file_digest(file) for _, file in files] if size <= LARGEST else [None]
+    contents = [digest_if_readable(file) for _, file in files] if size <= LARGEST else [None]
     if all(contents):
         return hashlib.sha256("".join(map(str, contents)).encode()).hexdigest(), "the digests of the files"
     sizes = "".join(f"{name}\0{file.stat().st_size}\0" for name, file in files)

@@ -5,13 +5,13 @@ Published weights are never fetched by a study: what lacks is named with the pla
 
 from __future__ import annotations
 
-import hashlib
 import zipfile
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
 from metrics.encoder_files import CLIP_HUB_ID, FETCHED_CLIP, TAKEN_BY, ending_of, fetch_command, published_as
+from tuning.files import file_digest
 from tuning.goals import Constraint, Objective
 from tuning.model_files import cached
 from tuning.paths import is_json, safetensors_header
@@ -177,8 +177,7 @@ def _is_legacy(file: Path) -> bool:
 @lru_cache
 def _sha256(file: Path, size: int, changed: int) -> str:
     """Size and time of the last change only tell one content from another."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+    return file_digest(file)
 
 
 def _clip_files(rule: str, clip: str, remedy: str, find: Callable[[str], Path]) -> list[Problem]:

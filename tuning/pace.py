@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tuning.terminal import duration
+from tuning.remaining import duration
 
 
 @dataclass(frozen=True)

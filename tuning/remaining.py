@@ -1,4 +1,4 @@
-"""How long a step of a study still takes, by how far it came in what time."""
+"""How long a step still takes, by how far it came in what time, and how that is said."""
 
 from __future__ import annotations
 
@@ -65,3 +65,12 @@ def rounded(seconds: float) -> int:
     """An estimate to as many seconds as it can be trusted, and read while it changes: 1, 10 or 60 of them."""
     step = 1 if seconds < 60 else 10 if seconds < 600 else 60
     return max(1, round(seconds / step) * step)
+
+
+def duration(seconds: float) -> str:
+    """``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

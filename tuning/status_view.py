@@ -16,8 +16,8 @@ from rich.text import Text
 from tuning.front_table import front_table
 from tuning.launches import Rate
 from tuning.records import TrialState
+from tuning.remaining import duration
 from tuning.study_status import StudyDetails, StudyStatus
-from tuning.terminal import duration
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _DASH: Final = "–"

@@ -12,13 +12,13 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import torch
 from ray.experimental import internal_kv
 from torch import nn
 
-from metrics.expected import FORWARD, WITH_BACKWARD
+from metrics.accounting import told_of_rows
+from metrics.expected import work_of
 
 NAMESPACE: Final = b"data_unlearning_search"
 PERIOD_SECONDS: Final = 1.0
@@ -55,31 +55,24 @@ def watching(network: nn.Module, teller: Teller | None, rows: float | None = Non
     if teller is None:
         yield
         return
-    counter, ended, expected = _Counter(), threading.Event(), teller.rows if rows is None else rows
+    done, ended, expected = 0, threading.Event(), teller.rows if rows is None else rows
+
+    def count(of_pass: int) -> None:
+        nonlocal done
+        done += work_of(of_pass)
 
     def tell() -> None:
         while not ended.wait(PERIOD_SECONDS):
-            teller.tell(counter.rows, expected)
+            teller.tell(done, expected)
 
-    hook = network.register_forward_pre_hook(counter)
     thread = threading.Thread(target=tell, name="telling", daemon=True)
     thread.start()
     try:
-        yield
+        with told_of_rows(network, count):
+            yield
     finally:
         ended.set()
         thread.join(PERIOD_SECONDS)
-        hook.remove()
-
-
-class _Counter:
-    """A hook that counts rows, as ``metrics.accounting`` does."""
-
-    def __init__(self) -> None:
-        self.rows = 0
-
-    def __call__(self, _: nn.Module, arguments: tuple[Any, ...]) -> None:
-        self.rows += len(arguments[0]) * (WITH_BACKWARD if torch.is_grad_enabled() else FORWARD)
 
 
 class Listening:

@@ -19,10 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from tuning.front_table import front_table, measured
-from tuning.remaining import RemainingTime, rounded
+from tuning.remaining import RemainingTime, duration, rounded
 from tuning.summary import final_summary
 
-__all__ = ["Stage", "StudyView", "Trials", "duration", "final_summary"]
+__all__ = ["Stage", "StudyView", "Trials", "final_summary"]
 
 MAX_ROWS: Final = 6
 BAR_WIDTH: Final = 40
@@ -221,15 +221,6 @@ class StudyView:
 
 def _counted_stage(stage: Stage) -> str:
     return stage.name if stage.total is None else f"{stage.name} {stage.done}/{stage.total}"
-
-
-def duration(seconds: float) -> str:
-    """``45 s``, ``3 min 20 s`` or ``2 h 05 min``."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes:02d} min"
-    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
 def _counted(rows: Sequence[object]) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainable.depot import Depot
+from tuning.mlflow_client import open_client
 from tuning.tracking_key import StudyKey
 from tuning.tracking_models import Models
 from tuning.tracking_write import (
@@ -39,17 +39,6 @@ LABELS_PER_REQUEST: Final = 100
 REFUSED: Final = "INVALID_PARAMETER_VALUE"
 #: What a server of before datasets, or of before logged models, answers to them.
 UNKNOWN: Final = frozenset({"ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"})
-
-# MLFLOW_DISABLE_TELEMETRY: without it MLflow asks its makers' server for a configuration.
-# MLFLOW_HTTP_REQUEST_*: the tracker retries by itself; MLflow's own seven retries would hold its thread for minutes.
-SETTINGS: Final = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_LOGGING_LEVEL": "CRITICAL",
-    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
-}
 
 
 @dataclass
@@ -78,7 +67,7 @@ class MlflowStore:
     """
 
     def __init__(self, tracking_uri: str, key: StudyKey, depot: Depot | None = None) -> None:
-        self._client = _client(tracking_uri)
+        self._client = open_client(tracking_uri)
         self._key, self._depot = key, depot
         self._experiment_id = self._find_or_create_experiment()
         self._runs = dict(self._existing_runs())
@@ -228,19 +217,6 @@ class MlflowStore:
         for key in run.latest:
             run.points |= {(key, int(point.step)) for point in self._client.get_metric_history(run.run_id, key)}
         run.history_read = True
-
-
-def _client(tracking_uri: str) -> Any:
-    """An MlflowClient that makes no call of its own accord and keeps off the terminal. The import takes seconds."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    from mlflow.store.db import utils
-    from mlflow.tracking import MlflowClient
-
-    utils.MAX_RETRY_COUNT = 1  # as with servers: ten tries at a database take a minute and a half
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
-    return MlflowClient(tracking_uri)
 
 
 def _known(run: Any) -> _Run:

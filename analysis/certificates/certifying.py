@@ -10,7 +10,6 @@ from typing import Any
 import torch
 
 from analysis.candidate_model import CandidateFiles, open_source
-from analysis.certificates.digests import file_digest
 from analysis.certificates.making import Order, chosen_of, content_of, inputs_of, models_of, parts_of, study_of
 from analysis.certificates.measuring import Measuring, Run
 from analysis.certificates.progress import Watch
@@ -21,6 +20,7 @@ from analysis.member import Member, find_member
 from diffusion.rng import derive_seed
 from trainable.failure import OUT_OF_MEMORY_REMEDY
 from trainable.plan import Source
+from tuning.files import file_digest
 
 ForgetSets = Sequence[Sequence[str]]
 

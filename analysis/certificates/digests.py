@@ -9,17 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.load import StudyError
+from tuning.files import file_digest
 from tuning.model_files import find_file
 
 #: Endings of what a pipeline is read from.
 _READ: Final = (".json", ".safetensors", ".txt", ".model")
 _NETWORK: Final = "diffusion_pytorch_model"
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, as ``sha256sum`` gives it."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def place_digest(path: Path) -> str:

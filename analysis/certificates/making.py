@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from analysis.certificates.digests import file_digest, network_digest, pipeline_digests, place_digest, weights_digest
+from analysis.certificates.digests import network_digest, pipeline_digests, place_digest, weights_digest
 from analysis.certificates.document import plain
 from analysis.certificates.evidence import BROKEN, KEPT, UNDECIDED, Evidence
 from analysis.certificates.limits import limits
@@ -19,6 +19,7 @@ from analysis.load import Study, StudyError
 from analysis.member import Member
 from tuning.baseline import RETRAINED, UNTOUCHED
 from tuning.config import StudyConfig, parse_constraint
+from tuning.files import file_digest
 from tuning.versions import versions
 
 if TYPE_CHECKING:

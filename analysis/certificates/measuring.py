@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -22,8 +22,9 @@ from analysis.certificates.progress import Watch
 from analysis.certificates.standings import UNLEARNED
 from diffusion.denoiser import Denoiser
 from metrics import METRICS
+from metrics.accounting import told_of_rows
 from metrics.evidence import Evidence
-from metrics.expected import FORWARD, WITH_BACKWARD, Sizes, expected_rows
+from metrics.expected import Sizes, expected_rows, work_of
 from metrics.metric import Measurement
 from metrics.subject import Fidelity, Subject
 from trainable.evaluation import evaluate, evaluation_rows
@@ -245,18 +246,9 @@ class Measuring:
         rows += references * rows_of_statistics(self._config, self._num_probes, sum(forget) + others)
         return rows
 
-    @contextmanager
-    def _counted(self, network: nn.Module) -> Iterator[None]:
-        """Tell the watch of every row; one with a gradient is a likelihood's, and costs three."""
-
-        def count(_: nn.Module, arguments: tuple[Any, ...]) -> None:
-            self._watch.advance(len(arguments[0]) * (WITH_BACKWARD if torch.is_grad_enabled() else FORWARD))
-
-        hook = network.register_forward_pre_hook(count)
-        try:
-            yield
-        finally:
-            hook.remove()
+    def _counted(self, network: nn.Module) -> AbstractContextManager[None]:
+        """Tell the watch of the work of every row."""
+        return told_of_rows(network, lambda rows: self._watch.advance(work_of(rows)))
 
 
 def pixels_digest(pixels: Any) -> str:

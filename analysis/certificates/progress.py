@@ -10,6 +10,8 @@ from typing import Final, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from tuning.remaining import RemainingTime, duration, rounded
+
 #: Seconds between two lines in a log.
 PERIOD: Final = 30.0
 
@@ -51,10 +53,11 @@ class Lines:
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
         self._rows, self._done, self._name = 0, 0, ""
-        self._began = self._said = clock()
+        self._said = clock()
+        self._time = RemainingTime(self._said)
 
     def total(self, rows: int) -> None:
-        self._rows, self._began = rows, self._clock()
+        self._rows, self._time = rows, RemainingTime(self._clock())
 
     def stage(self, name: str) -> None:
         self._name = name
@@ -62,6 +65,8 @@ class Lines:
 
     def advance(self, rows: int) -> None:
         self._done += rows
+        if self._rows:
+            self._time.reach(min(self._done / self._rows, 1.0), self._clock())
         if self._clock() - self._said >= PERIOD:
             self._say()
 
@@ -72,8 +77,9 @@ class Lines:
     def _left(self) -> str:
         if not (self._rows and self._done):
             return ""
-        seconds = (self._said - self._began) * max(self._rows / self._done - 1, 0)
-        return f": {min(self._done / self._rows, 1):.0%} done, about {duration(seconds)} left"
+        left = self._time.seconds_left(self._said)
+        done = f": {min(self._done / self._rows, 1):.0%} done"
+        return done if left is None else f"{done}, about {duration(rounded(left))} left"
 
 
 class Bar:
@@ -108,10 +114,3 @@ def watching(console: Console, quiet: bool) -> Iterator[Watch]:
         columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%"))
         with Progress(*columns, TimeRemainingColumn(compact=True), console=console, transient=True) as progress:
             yield Bar(progress)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words as coarse as an estimate is."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -11,12 +11,13 @@ from matplotlib.figure import Figure
 
 from analysis.load import Study
 from analysis.plots import front_picture
+from analysis.samples import DENOISINGS, SAMPLES, picture_name, shown_pictures
 from analysis.scene import compose, hypervolume_by_trial
 from tuning.baseline import RETRAINED, UNTOUCHED
 from tuning.files import FINAL
 
 #: What is drawn of a model: ending of the study's own picture → beginning of the file's name here.
-KINDS: Final = {"samples": "samples", "denoisings": "restored"}
+KINDS: Final = {SAMPLES: "samples", DENOISINGS: "restored"}
 #: The member of the front that is shown: the recommended one, else the first.
 MEMBER: Final = "member"
 
@@ -49,15 +50,11 @@ def _grids(study: Study, folder: Path) -> Iterator[Path]:
 
     Samples of the untouched model and restored forget images are taken only where the study logs forget images.
     """
-    own = study.files.root.resolve()  # a link out of a study from elsewhere would put another file among them
+    here = shown_pictures(study.files, study.config.log_forget_images)
     for model, stem in {UNTOUCHED: UNTOUCHED, RETRAINED: RETRAINED, MEMBER: _member(study)}.items():
         for kind, beginning in KINDS.items():
-            picture = study.files.images / f"{stem}-{kind}.png"
-            shows_forget_images = model == UNTOUCHED or kind == "denoisings"
-            if not picture.is_file() or not picture.resolve().is_relative_to(own):
-                continue
-            if study.config.log_forget_images or not shows_forget_images:
-                shutil.copyfile(picture, folder / f"{beginning}_{model}.png")
+            if (name := picture_name(stem, kind)) in here:
+                shutil.copyfile(study.files.images / f"{name}.png", folder / f"{beginning}_{model}.png")
                 yield folder / f"{beginning}_{model}.png"
 
 

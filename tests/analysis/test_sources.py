@@ -14,6 +14,7 @@ from synthetic_study import make_reports, write_study
 from analysis import mlflow_source
 from analysis.load import StudyError
 from analysis.sources import newest_study, open_study, study_from_mlflow
+from tuning.mlflow_client import open_client
 from tuning.tracking import EXPERIMENT
 
 SMALL = make_reports(5)
@@ -62,10 +63,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Any]:
     """A tracking URI and its client: one database for all tests, since making one takes seconds."""
     folder = tmp_path_factory.mktemp("mlflow")
     uri = f"sqlite:///{folder / 'mlflow.db'}"
-    mlflow_source.apply_settings()
-    from mlflow.tracking import MlflowClient
-
-    client = MlflowClient(uri)
+    client = open_client(uri)
     client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
     return uri, client
 

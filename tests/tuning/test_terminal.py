@@ -16,8 +16,9 @@ from analysis.select import Recommendation
 from tuning.files import StudyFiles
 from tuning.front_table import front_table, measured
 from tuning.goals import Constraint, Objective
+from tuning.remaining import duration
 from tuning.summary import mlflow_line
-from tuning.terminal import StudyView, duration, final_summary
+from tuning.terminal import StudyView, final_summary
 
 ROWS = [
     {"trial_id": "00004", "method": "siss", "step": 40, "sscd": 0.31, "sscd_stderr": 0.02, "fid": 11.0},

@@ -7,6 +7,7 @@ every method known so far combines linearly.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from diffusion.denoiser import Denoiser
+from diffusion.schedule import NoiseSchedule
 from trainable.batch import ForgetRetainBatch
 
 
@@ -61,7 +63,7 @@ class Method(ABC):
     #: whether ``losses`` reads ``ForgetRetainBatch.neighbours``, and how many retain images each forget image has there
     needs_neighbours: ClassVar[bool] = False
     num_neighbours: ClassVar[int] = 0
-    #: network rows (forward, backward) for one row of a batch
+    #: network rows (forward, backward) for one row of a batch, at most
     cost: ClassVar[tuple[int, int]] = (1, 1)
 
     def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
@@ -72,9 +74,16 @@ class Method(ABC):
         """
         return batch
 
+    def arrange(self, schedule: NoiseSchedule, batches: Sequence[ForgetRetainBatch]) -> Sequence[ForgetRetainBatch]:
+        """The drawn batches of one optimiser step as ``losses`` shall see them: the same rows, differently grouped.
+
+        A method whose rows do not all need both terms says here which do (``ForgetRetainBatch.terms``).
+        """
+        return batches
+
     @abstractmethod
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
-        """The loss terms of ``batch``; what the batch leaves undrawn is drawn from ``generator``."""
+        """The loss terms of ``batch`` that its rows have; what it leaves undrawn is drawn from ``generator``."""
 
     @abstractmethod
     def combine(self, geometry: GradientGeometry) -> Combination:

@@ -7,6 +7,7 @@ its importance weight, so that one forward pass is enough.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from diffusion.denoiser import Denoiser
 from diffusion.schedule import NoiseSchedule
+from trainable.arrangement import by_terms
 from trainable.batch import ForgetRetainBatch
 from trainable.methods.method import (
     RETAIN_ONLY,
@@ -104,12 +106,25 @@ class SISS(Method):
     def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
         return replace(batch, from_forget=from_forget_rows(batch, self.lambd, generator))
 
+    def arrange(self, schedule: NoiseSchedule, batches: Sequence[ForgetRetainBatch]) -> Sequence[ForgetRetainBatch]:
+        """Rows by the terms that they have weight in, which needs no network.
+
+        Far from both images, at small t, the weight of the image that a row was not drawn from is 0 in its dtype: for
+        float32 where \|d\| > 103. Nothing else is left out, so that the gradient is the same up to rounding.
+        """
+        mixtures = [draw_mixture(schedule, batch, self.lambd, None) for batch in batches]
+        return by_terms(batches, [(rows.retain_weight, rows.forget_weight) for rows in mixtures])
+
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
         rows = draw_mixture(denoiser.schedule, batch, self.lambd, generator)
         prediction = denoiser(rows.noisy, batch.timesteps, batch.condition)
+
+        def weighted(term: str, weight: Tensor, target: Tensor) -> Tensor | None:
+            return weight * squared_error(prediction, target) if term in batch.terms else None
+
         return Losses(
-            retain=rows.retain_weight * squared_error(prediction, rows.retain_target),
-            forget=rows.forget_weight * squared_error(prediction, rows.forget_target),
+            retain=weighted("retain", rows.retain_weight, rows.retain_target),
+            forget=weighted("forget", rows.forget_weight, rows.forget_target),
         )
 
     def combine(self, geometry: GradientGeometry) -> Combination:
