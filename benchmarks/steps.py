@@ -9,7 +9,8 @@ from __future__ import annotations
 import copy
 import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -20,6 +21,7 @@ from diffusion.denoiser import Denoiser
 from trainable.batch import ForgetRetainBatch
 from trainable.finetune import FineTuner, composed_gradient
 from trainable.methods import METHODS
+from trainable.methods.method import Method
 from trainable.methods.siss import SISS
 
 PLAIN = "naive_deletion"
@@ -96,29 +98,41 @@ def plain_siss_gradient(denoiser: Denoiser, batch: ForgetRetainBatch, method: SI
 
 
 def _row(name: str, denoiser: Denoiser, batch: ForgetRetainBatch, pairs: int) -> tuple[str, ...]:
-    plain, other = _tuner(PLAIN, denoiser), _tuner(name, denoiser)
-    for _ in range(_WARM_UP):
-        _seconds(plain, batch), _seconds(other, batch)
-    ratios = []
-    for index in range(pairs):
-        # Which of the two comes first alternates, so that a drift of the machine favours neither.
-        first, second = (plain, other) if index % 2 == 0 else (other, plain)
-        times = {id(tuner): _seconds(tuner, batch) for tuner in (first, second)}
-        ratios.append(times[id(other)] / times[id(plain)])
+    ratios = paired_ratios(tuner_of(PLAIN, denoiser), tuner_of(name, denoiser), [batch], pairs)
     forward, backward = METHODS[name].cost
     figures = ((forward + 2 * backward) / 3, statistics.median(ratios), min(ratios), max(ratios))
     return (name, str(forward), str(backward), *(f"{figure:.2f}" for figure in figures))
 
 
-def _tuner(name: str, denoiser: Denoiser) -> FineTuner:
+class Steps(Protocol):
+    """What can be timed."""
+
+    def step(self, batches: Sequence[ForgetRetainBatch]) -> object:
+        """One optimiser step."""
+
+
+def paired_ratios(plain: Steps, other: Steps, batches: Sequence[ForgetRetainBatch], pairs: int) -> list[float]:
+    """Seconds of a step of ``other`` over one of ``plain``, each pair one after the other."""
+    for _ in range(_WARM_UP):
+        _seconds(plain, batches), _seconds(other, batches)
+    ratios = []
+    for index in range(pairs):
+        # Which of the two comes first alternates, so that a drift of the machine favours neither.
+        first, second = (plain, other) if index % 2 == 0 else (other, plain)
+        times = {id(steps): _seconds(steps, batches) for steps in (first, second)}
+        ratios.append(times[id(other)] / times[id(plain)])
+    return ratios
+
+
+def tuner_of(method: str | Method, denoiser: Denoiser) -> FineTuner:
     """A method on its own copy of the network; the learning rate is small, so that nothing diverges."""
     network = copy.deepcopy(denoiser.network).train()
     own = Denoiser(network, denoiser.schedule, denoiser.prediction_type)
-    method = METHODS[name](**SETTINGS[name])
-    return FineTuner(own, method, learning_rate=1e-6, betas=(0.95, 0.999), weight_decay=1e-6, max_grad_norm=1.0)
+    made = METHODS[method](**SETTINGS[method]) if isinstance(method, str) else method
+    return FineTuner(own, made, learning_rate=1e-6, betas=(0.95, 0.999), weight_decay=1e-6, max_grad_norm=1.0)
 
 
-def _seconds(tuner: FineTuner, batch: ForgetRetainBatch) -> float:
+def _seconds(steps: Steps, batches: Sequence[ForgetRetainBatch]) -> float:
     began = time.perf_counter()
-    tuner.step([batch])
+    steps.step(batches)
     return time.perf_counter() - began

@@ -6,14 +6,19 @@ side is gamma · tr(∂eps/∂x). Against s = log rho both are smooth and neithe
     dy/ds = rho · eps,        d log p/ds along the path = -sigma · tr(∂eps/∂x)
 
 The trace is Hutchinson's estimate p·(∂eps/∂x)p with Rademacher probes p: one forward and one vector-Jacobian product
-give drift and trace together, and count as one evaluation. The integrator is the fourth-order Adams-Bashforth rule on a
-uniform grid in s, started by three steps of the classical Runge-Kutta rule.
+give drift and trace together, and count as one evaluation. Each point of a fixed grid in s costs one: an
+Adams-Bashforth step predicts y there, the slope is taken there, and an Adams-Moulton step with that slope corrects y;
+both are of fourth order, but for the first points, where drift is least. The trace is then integrated over the points
+of the finished path, by the cubic through the four that surround each interval: no rule that only looks back is as
+close on the same evaluations.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -23,9 +28,13 @@ from diffusion.precision import exact_float32
 
 #: 7 bits: data in [-1, 1] are 8-bit values in steps of 2^-7.
 DATA_BITS = 7.0
-_START_STEPS = 3
-_ADAMS_BASHFORTH_4 = (55 / 24, -59 / 24, 37 / 24, -9 / 24)
-_ADAMS_BASHFORTH_3 = (23 / 12, -16 / 12, 5 / 12)
+#: Points of a polynomial whose integral is a step: one more than its degree.
+_ORDER = 4
+#: Points lie at s_0 + (s_T - s_0) u^1.2 for uniform u: denser where there is little noise and the trace bends most. Of
+#: 0.8, 1.0, 1.2 and 1.4 it was closest to a fine solve of the embedded base model, and as close on the retrained one.
+_CROWDING = 1.2
+#: Fewer evaluations are no likelihood.
+FEWEST_EVALUATIONS = 13
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class Likelihood:
     Attributes:
         bits_per_dim: (B,) float64, mean over probes.
         stderr: (B,) float64, standard error over probes; NaN with a single probe.
-        error_estimate: (B,) float64, the integrator's: difference to the third-order rule on the same evaluations.
+        error_estimate: (B,) float64, the difference to the rule of one order less on the same evaluations.
         num_evaluations: network calls; each is one forward and one vector-Jacobian product.
         by_probe: (P, B) float64, what ``bits_per_dim`` is the mean of.
     """
@@ -55,7 +64,7 @@ def negative_log_likelihood(
     probes: Tensor | None = None,
     generator: torch.Generator | None = None,
     num_probes: int = 1,
-    num_evaluations: int = 69,
+    num_evaluations: int = 40,
     prediction_type: str = "epsilon",
     batch_size: int = 128,
     data_bits: float = DATA_BITS,
@@ -73,7 +82,7 @@ def negative_log_likelihood(
         images: (B, C, H, W) in [-1, 1].
         probes: (P, B, C, H, W) of ±1; drawn from ``generator`` where None.
         num_probes: P, where probes are drawn.
-        num_evaluations: network calls per row, at least 13.
+        num_evaluations: network calls per row, at least FEWEST_EVALUATIONS.
         batch_size: rows (probe × image) per network call.
         data_bits: bits added for the size of a quantisation step; 0 for latents, which are not quantised.
 
@@ -91,14 +100,15 @@ def negative_log_likelihood(
     if probes is None:
         probes = rademacher((num_probes, *images.shape), generator, images)
     _check_probes(probes, images)
-    num_steps = num_evaluations - 4 * _START_STEPS + _START_STEPS
-    if num_steps <= _START_STEPS:
-        raise ValueError(f"num_evaluations >= 13 must hold, but got num_evaluations={num_evaluations}")
+    if num_evaluations < FEWEST_EVALUATIONS:
+        raise ValueError(
+            f"num_evaluations >= {FEWEST_EVALUATIONS} must hold, but got num_evaluations={num_evaluations}"
+        )
 
     rows = images.expand(probes.shape).flatten(0, 1)
     parts = zip(torch.split(rows, batch_size), torch.split(probes.flatten(0, 1), batch_size), strict=True)
     with _frozen(denoiser.network), exact_float32():
-        solved = [_solve(denoiser, x, p, num_steps) for x, p in parts]
+        solved = [_solve(denoiser, x, p, num_evaluations) for x, p in parts]
     shape = probes.shape[:2]
     bits = torch.cat([b for b, _ in solved]).view(shape) + data_bits
     error = torch.cat([e for _, e in solved]).view(shape)
@@ -157,46 +167,56 @@ class _Field:
         return _Slope(rho * epsilon.detach().to(y.dtype), rho * gamma * trace)
 
 
-def _solve(denoiser: Denoiser, images: Tensor, probes: Tensor, num_steps: int) -> tuple[Tensor, Tensor]:
-    """(bits per dimension, its difference to the third-order rule), both (rows,) float64."""
+def _solve(denoiser: Denoiser, images: Tensor, probes: Tensor, num_evaluations: int) -> tuple[Tensor, Tensor]:
+    """(bits per dimension, its difference to the rule of one order less), both (rows,) float64."""
     field = _Field(denoiser, probes)
     start, end = field.ends
-    step = (end - start) / num_steps
+    shares = torch.linspace(0, 1, num_evaluations, dtype=torch.float64) ** _CROWDING
+    grid: list[float] = (start + (end - start) * shares).tolist()
     # float64 state where the device has it cheaply; the network runs in its own dtype.
     y = images.double() / field.gamma_ends[0]
-    trace = torch.zeros(len(images), dtype=torch.float64, device=images.device)
-    shadow_y, shadow_trace = torch.zeros_like(y), torch.zeros_like(trace)
-    history: list[_Slope] = []
-    for index in range(num_steps):
-        slope = field(y, start + index * step)
-        history = [slope, *history[:3]]
-        if index < _START_STEPS:
-            y, trace = _runge_kutta_4(field, y, trace, start + index * step, step, slope)
-            continue
-        y_4, trace_4 = _increment(history, _ADAMS_BASHFORTH_4, step)
-        y_3, trace_3 = _increment(history, _ADAMS_BASHFORTH_3, step)
-        y, trace = y + y_4, trace + trace_4
-        shadow_y, shadow_trace = shadow_y + (y_3 - y_4), shadow_trace + (trace_3 - trace_4)
+    shadow = torch.zeros_like(y)
+    slopes = [field(y, start)]
+    traces = [slopes[0].trace]
+    for index in range(1, num_evaluations):
+        a, b = grid[index - 1 : index + 1]
+        before = grid[:index][-_ORDER:]
+        predicted = y + _weighted([slope.drift for slope in slopes], integral_weights(before, a, b))
+        slopes.append(field(predicted, b))
+        traces.append(slopes[-1].trace)
+        steps = []
+        for order in (_ORDER, _ORDER - 1):
+            nodes = grid[: index + 1][-order:]
+            steps.append(_weighted([slope.drift for slope in slopes[-len(nodes) :]], integral_weights(nodes, a, b)))
+        y, shadow = y + steps[0], shadow + (steps[1] - steps[0])
+        slopes = slopes[-_ORDER:]
+    trace, rough = (_integral(torch.stack(traces), grid, order) for order in (_ORDER, _ORDER - 1))
     bits = _bits_per_dim(y, trace, field.gamma_ends)
-    return bits, _bits_per_dim(y + shadow_y, trace + shadow_trace, field.gamma_ends) - bits
+    return bits, _bits_per_dim(y + shadow, rough, field.gamma_ends) - bits
 
 
-def _increment(history: list[_Slope], weights: tuple[float, ...], step: float) -> tuple[Tensor, Tensor]:
-    pairs = list(zip(weights, history, strict=False))
-    drift = torch.stack([weight * slope.drift for weight, slope in pairs]).sum(0)
-    return step * drift, step * torch.stack([weight * slope.trace for weight, slope in pairs]).sum(0)
+def integral_weights(nodes: Sequence[float], a: float, b: float) -> list[float]:
+    """Weights w with Σ w_i f(nodes_i) = ∫ f over [a, b] for every polynomial f of degree below len(nodes)."""
+    middle, width = (a + b) / 2, b - a
+    places = torch.tensor([(node - middle) / width for node in nodes], dtype=torch.float64)
+    powers = torch.stack([places**degree for degree in range(len(nodes))])
+    integrals = [(0.5 ** (degree + 1) - (-0.5) ** (degree + 1)) / (degree + 1) for degree in range(len(nodes))]
+    weights: list[float] = (width * torch.linalg.solve(powers, torch.tensor(integrals, dtype=torch.float64))).tolist()
+    return weights
 
 
-def _runge_kutta_4(
-    field: _Field, y: Tensor, trace: Tensor, s: float, step: float, first: _Slope
-) -> tuple[Tensor, Tensor]:
-    second = field(y + step / 2 * first.drift, s + step / 2)
-    third = field(y + step / 2 * second.drift, s + step / 2)
-    fourth = field(y + step * third.drift, s + step)
-    stages = [first, second, third, fourth]
-    weights = (1 / 6, 1 / 3, 1 / 3, 1 / 6)
-    drift, change = _increment(stages, weights, step)
-    return y + drift, trace + change
+def _weighted(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
+    return torch.stack([weight * value for weight, value in zip(weights, values, strict=True)]).sum(0)
+
+
+def _integral(values: Tensor, grid: Sequence[float], order: int) -> Tensor:
+    """∫ over the grid of values (N, rows): on each interval that of the polynomial through ``order`` points around."""
+    total = torch.zeros_like(values[0])
+    for index, (a, b) in enumerate(pairwise(grid)):
+        first = min(max(index + 1 - order // 2, 0), len(grid) - order)
+        points = slice(first, first + order)
+        total = total + _weighted(values[points].unbind(), integral_weights(grid[points], a, b))
+    return total
 
 
 def _bits_per_dim(y: Tensor, trace: Tensor, gamma_ends: tuple[float, float]) -> Tensor:

@@ -311,4 +311,4 @@ def test_the_remaining_time_is_told_in_lines() -> None:
     lines.advance(100)
     now[0] = 40.0
     lines.advance(100)
-    assert log.lines == ["measure the untouched model", "measure the untouched model: 20% done, about 3 min left"]
+    assert log.lines == ["measure the untouched model", "measure the untouched model: 20% done, about 4 min 00 s left"]
