@@ -33,7 +33,7 @@ MEASURED_BY: Final = (
 IDEAL_BY: Final = ("retrained_model", "unseen", "ideal")
 #: Fields that two runs of one study may differ in besides the seed: name, places and machines.
 ELSEWHERE: Final = (
-    "name", "seed", "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", "log_forget_images",
+    "name", "seed", "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", "log_forget_images", "profile",
     "max_failures", "cpus_per_trial", "gpus_per_trial", "resources_per_trial",
 )  # fmt: skip
 #: Standard errors by which two untouched models differ that are not the same.

@@ -14,6 +14,8 @@ from analysis.parallel import parallel_figure
 from analysis.plots import hypervolume_figure
 from analysis.rungs import rung_table, stopping_figure
 from analysis.table import rows, with_error
+from analysis.trial_profile import profile_figure, profile_table
+from trainable.profile import PARTS
 from tuning.outcome import TIME_BUDGET
 from tuning.records import STOPPED_EARLY
 
@@ -86,7 +88,7 @@ def trials_section(study: Study) -> page.Section:
     summary = page.paragraph(", ".join(f"{count} {state}" for state, count in counts.items()) + "." + ended)
     failed = [[str(trial[name]) for name in ("trial_id", "method", "reason")] for trial in in_state(study, "FAIL")]
     table = page.table(["trial", "method", "reason"], failed) if failed else ""
-    return page.Section("Trials and failures", (summary, table, *_time(time_table(study))))
+    return page.Section("Trials and failures", (summary, table, *_time(time_table(study)), *_profile(study)))
 
 
 def _time(table: pd.DataFrame) -> list[str]:
@@ -100,6 +102,20 @@ def _time(table: pd.DataFrame) -> list[str]:
         page.subheading("Where the time went"),
         page.table(["", "time", "share"], lines),
         page.paragraph(note, "note"),
+    ]
+
+
+def _profile(study: Study) -> list[str]:
+    """Shares of all trials together and a bar for each; nothing where the study did not say."""
+    table = profile_table(study)
+    if table.empty:
+        return []
+    total = table[list(PARTS)].sum()
+    lines = [[part, f"{total[part]:.0f} s", f"{total[part] / total.sum():.0%}"] for part in PARTS if total[part] > 0]
+    return [
+        page.subheading("Where the time of trials went"),
+        page.table(["", "time", "share"], lines),
+        page.figure(profile_figure(study), "profile-figure", "Seconds of each trial by part."),
     ]
 
 

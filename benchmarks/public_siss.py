@@ -1,14 +1,16 @@
 """The published implementation of SISS, loaded from a clone that somebody has, for side-by-side measurement.
 
-Nothing of it is copied: its loss is called as it is, and what its training loop does around the loss is done here by
-the same operations, so that a step costs what it costs there.
+Nothing of it is copied: its loss and its likelihood are called as they are, and what its training loop does around the
+loss is done here by the same operations, so that a step costs what it costs there.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import torch
@@ -19,10 +21,22 @@ from trainable.batch import ForgetRetainBatch
 
 ADDRESS: Final = "https://github.com/claserken/SISS"
 _LOSS: Final = Path("losses", "ddpm_deletion_loss.py")
+_LIKELIHOOD: Final = Path("metrics", "song_likelihood")
 
 
 class NoCloneError(ValueError):
     """There is no clone at the path that was given; the message says what is missing."""
+
+
+def checked(clone: Path) -> Path:
+    """The path of a clone.
+
+    Raises:
+        NoCloneError: something that is called is not there.
+    """
+    for file in (clone / _LOSS, clone / _LIKELIHOOD / "likelihood.py"):
+        _must_be_there(file)
+    return clone
 
 
 def mixture_mask(size: int, lambd: float, seed: int) -> Tensor:
@@ -97,16 +111,58 @@ class PublicSISS:
         return weighted_retain.sum() / len(batch), weighted_forget.sum() / len(batch)
 
 
+class PublicLikelihood:
+    """The published likelihood: RK45 at its default tolerance, in its own conventions.
+
+    Args:
+        clone: of the public repository.
+
+    Raises:
+        NoCloneError: the likelihood is not there.
+    """
+
+    def __init__(self, clone: Path) -> None:
+        package = ModuleType("public_likelihood")
+        package.__path__ = [str(clone / _LIKELIHOOD)]
+        sys.modules[package.__name__] = package  # whose modules import each other by relative names
+        equations, likelihood = (
+            _module(clone / _LIKELIHOOD / f"{name}.py", f"{package.__name__}.{name}")
+            for name in ("sde_lib", "likelihood")
+        )
+        self._function = likelihood.get_likelihood_fn(equations.VPSDE())
+
+    def __call__(self, network: torch.nn.Module, images: Tensor, seed: int) -> tuple[Tensor, int]:
+        """Bits per dimension (B,), and evaluations: each two forward passes and a vector-Jacobian product."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            bits, _, num_evaluations = self._function(network, images)
+        return bits, int(num_evaluations)
+
+
+def published_probes(images: Tensor, seed: int) -> Tensor:
+    """(1, *images.shape) of ±1, those that the published likelihood draws when torch is seeded with ``seed``."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return (torch.randint_like(images, low=0, high=2).float() * 2 - 1).unsqueeze(0)
+
+
 def _grad(parameter: torch.nn.Parameter) -> Tensor:
     if parameter.grad is None:
         raise ValueError("every parameter must take part in the loss, but one has no gradient")
     return parameter.grad
 
 
-def _module(file: Path) -> Any:
-    specification = importlib.util.spec_from_file_location("public_siss_loss", file)
-    if specification is None or specification.loader is None or not file.is_file():
-        raise NoCloneError(f"a clone of {ADDRESS} must have {_LOSS}, but {file} is not there; give --siss another path")
-    module = importlib.util.module_from_spec(specification)
+def _module(file: Path, name: str = "public_loss") -> Any:
+    """A file of the clone as a module of that name."""
+    _must_be_there(file)
+    specification = importlib.util.spec_from_file_location(name, file)
+    if specification is None or specification.loader is None:
+        raise NoCloneError(f"{file} must be a Python module, but cannot be read as one")
+    module = sys.modules[name] = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
+
+
+def _must_be_there(file: Path) -> None:
+    if not file.is_file():
+        raise NoCloneError(f"a clone of {ADDRESS} must have {file}, but it is not there; give --siss another path")

@@ -52,6 +52,8 @@ class Evidence:
         self.space = subject.space
         #: Rows and seconds of each part made so far, by the part's name.
         self.costs: dict[str, Cost] = {}
+        #: Seconds of each part, with those of the evidence that this one was begun by.
+        self.seconds: dict[str, float] = {} if begun is None else dict(begun.seconds)
         made = {} if begun is None else vars(begun)
         self._begun: dict[str, Tensor] = {
             part: value[: fidelity.num_images] for part, value in made.items() if part.startswith("sample")
@@ -262,6 +264,7 @@ class Evidence:
         with evaluating(self.denoiser.network), accounted(self.denoiser.network) as cost:
             yield
         self.costs[part] = cost
+        self.seconds[part] = self.seconds.get(part, 0.0) + cost.seconds
 
     def _blocks(self, count: int) -> list[range]:
         size = self.fidelity.batch_size

@@ -20,6 +20,7 @@ from PIL import Image, ImageOps
 from analysis.front import pareto_front
 from analysis.load import load_study
 from analysis.samples import Pair, pairs
+from analysis.trial_profile import profile_table
 from trainable.testing import write_tiny_study
 from tuning.events import read_events
 from tuning.optuna_store import open_storage
@@ -50,7 +51,7 @@ def launch(study_file, storage, *flags):
 @pytest.fixture(scope="module")
 def finished(study_file, tmp_path_factory):
     storage = tmp_path_factory.mktemp("runs")
-    result = launch(study_file, storage)
+    result = launch(study_file, storage, "--profile")
     assert result.returncode == 0, result.stderr + result.stdout
     return storage, result.stdout
 
@@ -131,6 +132,20 @@ def test_mlflow_has_one_study_run_and_one_child_a_trial(finished):
     for run in children:
         assert len(client.get_metric_history(run.info.run_id, "nll")) == 2
         assert {"feasible", "violation", "pareto_rank"} <= set(run.data.metrics)
+
+
+def test_it_is_said_where_the_time_of_every_trial_went(finished):
+    study = load_study(root(finished))
+    table = profile_table(study).set_index("trial_id")
+    assert list(table.index) == list(study.trials["trial_id"])
+    assert (table[["training", "sampling", "nll", "sscd", "checkpoint", "tracking"]] > 0).all().all()
+    inside = table.drop(columns=["method", "tracking", "idle"]).sum(axis=1)
+    assert (inside <= 1.2 * study.trials.set_index("trial_id")["seconds"] + 0.1).all()
+    client = MlflowClient(f"sqlite:///{finished[0]}/mlflow.db")
+    for row in study.trials.itertuples():
+        metrics = client.get_run(row.mlflow_run_id).data.metrics
+        assert metrics["nll_seconds"] == pytest.approx(table.loc[row.trial_id, "nll"])
+    assert "Where the time of trials went" in (root(finished) / "report.html").read_text(encoding="utf-8")
 
 
 def test_optuna_has_every_trial_complete_with_constraints(finished):

@@ -27,6 +27,7 @@ from trainable.failure import ENDING, OUT_OF_MEMORY_REMEDY, TrialFailure
 from trainable.finetune import training_rows
 from trainable.pictures import pictures, save_pictures
 from trainable.plan import TrialPlan, places
+from trainable.profile import Seconds, added, of_evaluation
 from trainable.quality import Ending
 from trainable.shelf import Shelf
 from trainable.unlearner import Unlearner
@@ -41,6 +42,7 @@ class _Part:
     degenerate_steps: int
     training_seconds: float
     evaluation_seconds: float
+    profile: Seconds
     pictures: Mapping[str, Tensor]
     ending: Ending | None
 
@@ -120,17 +122,22 @@ class TrialRunner:
         self.unlearner.train_to(self.plan.training.rungs[self.rung])
         trained = time.perf_counter()
         evidence, measured = self._measure(index)
+        found = time.perf_counter()
         if self.plan.candidates:
             files = places(self.plan.candidates / self._name, self.plan.source.settings, ".safetensors")
             save_weights(self.denoiser.network, files[index])
             self.plan.depot.hand_over([files[index]])
+        saved = time.perf_counter()
         drawn = pictures(evidence, forget_images=self.plan.log_forget_images) if self.plan.images else {}
+        ended = time.perf_counter()
+        spent = {"training": trained - began, "checkpoint": saved - found, "pictures": ended - saved}
         return _Part(
             measured=measured,
             gradient_norms=self.unlearner.gradient_norms,
             degenerate_steps=self.unlearner.degenerate_steps,
             training_seconds=trained - began,
-            evaluation_seconds=time.perf_counter() - trained,
+            evaluation_seconds=ended - trained,
+            profile={**spent, **of_evaluation(evidence.seconds, found - trained)},
             pictures=drawn,
             ending=self._ending(evidence, measured),
         )
@@ -167,11 +174,14 @@ class TrialRunner:
             "evaluation_batch_size": self.evaluation_rows.rows,
             "news": [*self.training_rows.news(), *self.evaluation_rows.news()],
         }
+        profile = added(part.profile for part in parts)
         if self.plan.images:
+            began = time.perf_counter()
             drawn = save_pictures([part.pictures for part in parts], self.plan.images, self._name)
             self.plan.depot.hand_over(drawn.values())
             report["images"] = {f"{kind}-{step:05d}": str(path) for kind, path in drawn.items()}
-        return report
+            profile["pictures"] += time.perf_counter() - began
+        return {**report, "profile": profile}
 
     def _intervals(self, measured: Mapping[str, Measurement]) -> dict[str, float]:
         """``<metric>_low`` and ``<metric>_high`` of what was decided by them."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,15 +32,25 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any], plan: TrialPlan) -> None:
         self._runner = TrialRunner(plan)
         self._news: list[str] = []
+        self._saving_seconds = 0.0  # since the last report
         self.reset_config(config)
 
     def step(self) -> dict[str, Any]:
         report = self._runner.advance()
         news, self._news = [*self._news, *report["news"]], []
+        report["profile"]["checkpoint"] += self._saving_seconds
+        self._saving_seconds = 0.0
         return {**report, "news": news, "done": self._runner.finished or ENDING in report}
 
     def save(self, checkpoint_dir: str | None = None) -> Any:
         """As Ray's own, to last; where it cannot be written a result without a checkpoint, which Ray passes over."""
+        began = time.perf_counter()
+        try:
+            return self._save(checkpoint_dir)
+        finally:
+            self._saving_seconds += time.perf_counter() - began
+
+    def _save(self, checkpoint_dir: str | None) -> Any:
         storage = self._storage
         before = storage.checkpoint_fs_path
         try:
@@ -78,6 +89,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next trial without loading model and data again."""
         self._news.clear()
+        self._saving_seconds = 0.0
         self._runner.start(new_config)
         return True
 

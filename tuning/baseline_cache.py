@@ -37,7 +37,7 @@ _IRRELEVANT = frozenset(
     {"name", "methods", "fix", "enqueue", "warm_start", "searcher", "num_trials", "time_budget", "repeats", "rungs",
      "max_violation", "learning_rate", "adam_betas", "weight_decay", "warmup_steps", "max_grad_norm",
      "max_degenerate_steps", "max_concurrent_trials", "max_failures", "num_confirmed", "gradient_checkpointing",
-     "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", *_PATHS}
+     "address", "storage_path", "mlflow_tracking_uri", "optuna_storage", "profile", *_PATHS}
 )  # fmt: skip
 _CODE = ("diffusion", "metrics", "trainable", "tuning/measuring.py")
 _PROJECT = Path(__file__).resolve().parent.parent

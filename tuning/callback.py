@@ -21,6 +21,7 @@ from analysis.table import rows
 from trainable.failure import ENDING, failure_reason
 from tuning.live_front import live_front
 from tuning.outcome import Goals, Outcome
+from tuning.profiling import Profiles
 from tuning.records import STOPPED_EARLY, Records, TrialState
 from tuning.tracking import Tracker
 
@@ -28,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 CUT_OFF: Final = "study ended"
 NO_REPORT: Final = frozenset(
-    {*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images", "news", ENDING}
+    {*AUTO_RESULT_KEYS, "done", "experiment_tag", "should_checkpoint", "images", "news", "profile", ENDING}
 )
 DETAIL_LENGTH: Final = 300
 
@@ -93,6 +94,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
         reports = records.reports_frame()
         self._repeated = is_repeated(reports)
         self._front = GrowingFront(goals, filter(_is_candidate, rows(reports)))
+        self._profiles = Profiles()
         self._live[records.files.name] = self
 
     def __reduce__(self) -> tuple[Callable[[str], Callback], tuple[str]]:
@@ -101,6 +103,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial runs, for the first time or again."""
         name = trial_name(trial)
+        self._profiles.start(name)
         self._records.start_trial(name, trial.config)
         if self._tracker:
             self._tracker.start_trial(name, trial.config)
@@ -113,6 +116,12 @@ class StudyCallback(Callback):  # type: ignore[misc]
         """A report. MLflow's spool has it first and the records next, so that neither lacks one after a crash."""
         if "step" not in result:
             return
+        name = trial_name(trial)
+        self._profiles.add(name, result.get("profile", {}))
+        with self._profiles.tracking(name):
+            self._keep(trial, result)
+
+    def _keep(self, trial: Trial, result: dict[str, Any]) -> None:
         report = self._records.judge(report_of(trial, result))
         if self._tracker:
             self._tracker.log_report(report["trial_id"], report)
@@ -186,9 +195,10 @@ class StudyCallback(Callback):  # type: ignore[misc]
     def _end_trial(self, trial: Trial, state: TrialState, reason: str = "", detail: str = "") -> None:
         name = trial_name(trial)
         self._running.pop(name, None)
-        self._records.end_trial(name, trial.config, state, reason, (trial.last_result or {}).get("time_total_s"))
+        seconds, profile = (trial.last_result or {}).get("time_total_s"), self._profiles.end(name)
+        self._records.end_trial(name, trial.config, state, reason, seconds, profile)
         if self._tracker:
-            self._tracker.end_trial(name, state, reason, detail)
+            self._tracker.end_trial(name, state, reason, detail, profile if self._records.keeps_profiles else {})
             count = self._records.num_trials
             ended = count.total() - count[TrialState.RUNNING]
             self._tracker.log_hypervolume(ended, self._live_front()[1])

@@ -23,6 +23,7 @@ import pandas as pd
 from tuning.constraints import violation
 from tuning.files import StudyFiles, csv_cell, csv_text, write_csv_atomic
 from tuning.goals import Constraint
+from tuning.profiling import COLUMNS
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Records:
         baseline: metric → value of the untouched model.
         suffixes: of the columns of each metric.
         decided: metrics that have ``_low`` and ``_high`` too.
+        profile: whether ``trials.csv`` says where each trial's time went.
         listener: hears of a trial or a report once it is on disk.
 
     Raises:
@@ -86,6 +88,7 @@ class Records:
         baseline: Mapping[str, float],
         suffixes: Sequence[str] = ("", "_stderr", "_num"),
         decided: Sequence[str] = (),
+        profile: bool = False,
         listener: Listener | None = None,
     ) -> None:
         measured = [name + suffix for name in metrics for suffix in suffixes]
@@ -93,7 +96,9 @@ class Records:
         self.files, self._listener = files, listener
         self.parameters = tuple(parameters)
         self.report_columns = (*IDENTITY, *parameters, *measured, *VERDICT)
-        self.trial_columns = (*OUTCOME, *parameters, "seed", "seconds", "mlflow_run_id")
+        self.keeps_profiles = profile
+        seconds = ("seconds", *(COLUMNS if profile else ()))
+        self.trial_columns = (*OUTCOME, *parameters, "seed", *seconds, "mlflow_run_id")
         self._constraints, self._baseline = tuple(constraints), dict(baseline)
         self._reports = {(row["trial_id"], int(row["step"])): row for row in _read(files.reports, self.report_columns)}
         self._steps: defaultdict[str, list[int]] = defaultdict(list)
@@ -152,13 +157,22 @@ class Records:
         state: TrialState,
         reason: str = "",
         seconds: float | None = None,
+        profile: Mapping[str, float] | None = None,
     ) -> None:
-        """A trial ended, also one that never started; ``seconds`` is the worker's time in it. On return it is on disk.
+        """A trial ended, also one that never started; on return it is on disk.
+
+        Args:
+            trial_id: which.
+            config: its settings.
+            state: how it ended.
+            reason: why.
+            seconds: the worker's time in it.
+            profile: where that went, by column; kept by records that keep profiles.
 
         Raises:
             OSError: it could not be written.
         """
-        if self._put(trial_id, config, state=state, reason=reason, seconds=seconds) and self._listener:
+        if self._put(trial_id, config, state=state, reason=reason, seconds=seconds, **profile or {}) and self._listener:
             self._listener.trial_ended(trial_id, state, reason, seconds)
 
     def finalize(self, run_ids: Mapping[str, str] | None = None) -> None:

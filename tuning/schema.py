@@ -188,6 +188,7 @@ class StudyConfig(BaseModel):
     mlflow_tracking_uri: str | None = Field(None, description="MLflow store; none: mlflow.db in the storage path")
     optuna_storage: str | None = Field(None, description="Optuna storage URL; none: a journal in the study's directory")
     log_forget_images: bool = Field(False, description="draw and log forget images and what is made of them")
+    profile: bool = Field(False, description="say where each trial's time went: in trials.csv, report and MLflow")
 
     @property
     def local_storage(self) -> Path:

@@ -60,6 +60,7 @@ class Session:
             baseline=goals.baseline,
             suffixes=config.report_suffixes,
             decided=config.decided_metrics,
+            profile=config.profile,
             listener=TrialEvents(view.log),
         )
         return cls(config, files, workers, view, baseline, goals, records, _tracker(config, files, baseline, view))

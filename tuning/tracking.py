@@ -130,10 +130,17 @@ class Tracker:
         """A picture, as ``images/<name>/<file name>`` of the trial. Whether it may be shown is the caller's to know."""
         self._write(Write(trial_id, artifacts={str(path): f"images/{name}"}))
 
-    def end_trial(self, trial_id: str, state: TrialState, reason: str = "", detail: str = "") -> None:
-        """A trial ended; ``reason`` and ``detail`` become tags."""
+    def end_trial(
+        self,
+        trial_id: str,
+        state: TrialState,
+        reason: str = "",
+        detail: str = "",
+        profile: Mapping[str, float] | None = None,
+    ) -> None:
+        """A trial ended; ``reason`` and ``detail`` become tags, what is told of a ``profile`` becomes metrics."""
         tags = {**_state(state), "reason": reason, **({"detail": detail} if detail else {})}
-        self._write(Write(trial_id, tags=tags, status=STATUS[state]))
+        self._write(Write(trial_id, tags=tags, status=STATUS[state], summaries=dict(profile or {})))
 
     def log_hypervolume(self, trial_count: int, value: float) -> None:
         """The front's hypervolume after ``trial_count`` trials ended, on the study's run at that step."""
