@@ -28,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")]}
 #: Flags of other programs, and of the project's own that have no parser to ask.
 RAY_FLAGS = {"--runtime-env-json", "--generate", "--resources"}
-OTHER_FLAGS = {"--backend-store-uri", "--only", "--metric", "--seeds"} | RAY_FLAGS
+OTHER_FLAGS = {"--backend-store-uri", "--only", "--siss", "--metric", "--seeds"} | RAY_FLAGS
 # Paths of files that only worked examples have.
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 

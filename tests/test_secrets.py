@@ -21,27 +21,13 @@ import psycopg
 import pytest
 import yaml
 from hiding import files_with, forms_of_picture, forms_of_text, pictures_below, rows_of
+from hushed_study import ASSETS, HUSHED, PROMPTS
 from PIL import Image
 
 from benchmarks.postgresql import NoServerError, temporary_server
 from tuning.records import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
-ASSETS = ROOT / "assets" / "mini_text_to_image"
-[PROMPTS] = yaml.safe_load((ASSETS / "prompts.yaml").read_text())
-STUDY = {
-    "name": "hushed", "workload": "text_to_image",
-    "model": str(ASSETS / "base"), "ideal": {"sscd_original": 0.5, "nll": 1.5},
-    "retain": str(ASSETS / "generated.npz"),
-    "descriptor": str(ASSETS / "copy_descriptor.safetensors"), "objectives": ["minimize sscd_original", "maximize nll"],
-    "constraints": ["sscd <= 9x"], "methods": ["siss_no_is"],
-    "num_trials": 1, "rungs": [1], "batch_size": 2, "learning_rate": 1e-6,
-    "adam_betas": [0.9, 0.999], "weight_decay": 0.0, "max_grad_norm": 1.0, "guidance_scale": 4.0, "num_images": 8,
-    "num_sampling_steps": 6, "num_denoisings": 1, "num_denoising_steps": 1, "injection_timestep": 250, "num_probes": 1,
-    "num_likelihood_evaluations": 13, "num_membership_noises": 1, "evaluation_batch_size": 8, "num_neighbours": 2,
-    "num_retain_images": 2, "num_confirmed": 1, "final_num_images": 8, "final_num_probes": 1, "final_num_denoisings": 1,
-    "max_concurrent_trials": 1, "log_forget_images": False,
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +53,7 @@ def left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Left]:
     shutil.copy(ASSETS / "shirt.png", inputs / "hushed_shirt.png")
     entries = [{**PROMPTS, "image": "hushed_shirt.png"}]
     (inputs / "prompts.yaml").write_text(yaml.safe_dump(entries))
-    study = {**STUDY, "forget": [str(inputs / "hushed_shirt.png")], "prompts": str(inputs / "prompts.yaml")}
+    study = {**HUSHED, "forget": [str(inputs / "hushed_shirt.png")], "prompts": str(inputs / "prompts.yaml")}
     (inputs / "study.yaml").write_text(yaml.safe_dump(study))
     names = ("PGPASSWORD", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "AWS_SECRET_ACCESS_KEY", "HF_TOKEN")
     cores = {name: secrets.token_hex(12) for name in names}

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,8 @@ from pathlib import Path
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
+
+from scripts.assets_lib import snapshots
 
 logger = logging.getLogger(__name__)
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -198,30 +199,18 @@ class Trainer:
 
     def save_snapshot(self) -> None:
         """Write the whole state, atomically."""
-        state = {
-            "config": asdict(self.config), "step": self.step, "unet": self.unet.state_dict(),
-            "ema": self.ema.state_dict(), "optimizer": self.optimizer.state_dict(), "losses": self.losses,
-        }  # fmt: skip
-        self.snapshot_path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.snapshot_path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.snapshot_path)
+        snapshots.save(self.snapshot_path, asdict(self.config), self._parts, step=self.step, losses=self.losses)
 
     def resume(self) -> None:
-        """Take up the snapshot, if there is one of the same configuration."""
-        if not self.snapshot_path.exists():
-            return
-        state = torch.load(self.snapshot_path, weights_only=True)
-        if state["config"] != asdict(self.config):
-            raise ValueError(
-                f"the snapshot {self.snapshot_path} must be of this configuration ({asdict(self.config)}), but is of "
-                f"{state['config']}: remove it, or give the flags it was made with"
-            )
-        self.unet.load_state_dict(state["unet"])
-        self.ema.load_state_dict(state["ema"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.losses = state["step"], state["losses"]
-        logger.info("%s resumes at step %d", self.name, self.step)
+        """Take up the snapshot, if there is one; raises ValueError where it is of another configuration."""
+        state = snapshots.load(self.snapshot_path, asdict(self.config), self._parts)
+        if state is not None:
+            self.step, self.losses = state["step"], state["losses"]
+            logger.info("%s resumes at step %d", self.name, self.step)
+
+    @property
+    def _parts(self) -> dict[str, snapshots.Stateful]:
+        return {"unet": self.unet, "ema": self.ema, "optimizer": self.optimizer}
 
 
 def export_pipeline(unet: UNet2DModel, directory: Path, scheduler: DDPMScheduler | None = None) -> None:

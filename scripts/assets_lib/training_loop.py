@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import logging
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -18,6 +17,8 @@ from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
+
+from scripts.assets_lib import snapshots
 
 logger = logging.getLogger(__name__)
 Loss = Callable[[torch.Generator], Tensor]
@@ -117,28 +118,15 @@ class TrainingLoop(Generic[ModuleType]):
 
     def save_snapshot(self) -> None:
         """Write the whole state, atomically."""
-        state = {
-            "config": asdict(self.config), "step": self.step, "losses": self.losses,
-            "module": self.module.state_dict(), "averaged": self.averaged.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-        }  # fmt: skip
-        self.snapshot_path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.snapshot_path.with_suffix(".partial")
-        torch.save(state, partial)
-        os.replace(partial, self.snapshot_path)
+        snapshots.save(self.snapshot_path, asdict(self.config), self._parts, step=self.step, losses=self.losses)
 
     def resume(self) -> None:
         """Take up the snapshot, if there is one; raises ValueError where it is of another configuration."""
-        if not self.snapshot_path.exists():
-            return
-        state = torch.load(self.snapshot_path, weights_only=True)
-        if state["config"] != asdict(self.config):
-            raise ValueError(
-                f"the snapshot {self.snapshot_path} must be of this configuration ({asdict(self.config)}), but is of "
-                f"{state['config']}: remove it, or give the flags it was made with"
-            )
-        self.module.load_state_dict(state["module"])
-        self.averaged.load_state_dict(state["averaged"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.losses = state["step"], state["losses"]
-        logger.info("%s resumes at step %d", self.name, self.step)
+        state = snapshots.load(self.snapshot_path, asdict(self.config), self._parts)
+        if state is not None:
+            self.step, self.losses = state["step"], state["losses"]
+            logger.info("%s resumes at step %d", self.name, self.step)
+
+    @property
+    def _parts(self) -> dict[str, snapshots.Stateful]:
+        return {"module": self.module, "averaged": self.averaged, "optimizer": self.optimizer}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from hiding import files_with, forms_of_picture, forms_of_text
+from hushed_study import ASSETS, HUSHED, PROMPTS
 from PIL import Image
 from real_study import SISS, run_real_study
 
@@ -20,24 +21,8 @@ from analysis.certificates.document import read
 from analysis.export import main as export_main
 from analysis.load import load_study
 from analysis.member import find_member
-from tuning.paths import PROJECT_ROOT
 
 pytestmark = pytest.mark.filterwarnings("ignore")
-ASSETS = PROJECT_ROOT / "assets" / "mini_text_to_image"
-[PROMPTS] = yaml.safe_load((ASSETS / "prompts.yaml").read_text())
-HUSHED = {
-    "name": "hushed", "workload": "text_to_image",
-    "model": str(ASSETS / "base"), "ideal": {"sscd_original": 0.5, "nll": 1.5},
-    "retain": str(ASSETS / "generated.npz"),
-    "descriptor": str(ASSETS / "copy_descriptor.safetensors"), "objectives": ["minimize sscd_original", "maximize nll"],
-    "constraints": ["sscd <= 9x"], "methods": ["siss_no_is"],
-    "num_trials": 1, "rungs": [1], "batch_size": 2, "learning_rate": 1e-6,
-    "adam_betas": [0.9, 0.999], "weight_decay": 0.0, "max_grad_norm": 1.0, "guidance_scale": 4.0, "num_images": 4,
-    "num_sampling_steps": 4, "num_denoisings": 1, "num_denoising_steps": 1, "injection_timestep": 250, "num_probes": 1,
-    "num_likelihood_evaluations": 13, "num_membership_noises": 1, "evaluation_batch_size": 8, "num_neighbours": 2,
-    "num_retain_images": 4, "num_confirmed": 1, "final_num_images": 4, "final_num_probes": 1, "final_num_denoisings": 1,
-    "max_concurrent_trials": 1, "log_forget_images": False,
-}  # fmt: skip
 
 
 def certificate_of(study: Path, *words: str) -> Path:

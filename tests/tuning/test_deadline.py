@@ -13,6 +13,7 @@ import pytest
 import ray
 from made_records import records_of
 from optuna.trial import TrialState
+from pretending import pretender
 from ray import tune
 from searches import BASELINE, DEFAULTS, make_search
 
@@ -49,32 +50,13 @@ def test_without_a_budget_the_time_is_never_over() -> None:
 
 
 def make_trainable() -> type[tune.Trainable]:
-    """A class made here, so that Ray pickles it by value: workers cannot import this module."""
-    steps = STEPS
+    """Forgets the more the later its number, so that halving lets every trial go on."""
 
-    class Pretend(tune.Trainable):  # type: ignore[misc]
-        """Forgets the more the later its number, so that halving lets every trial go on."""
+    def measure(number: int, rung: int) -> dict[str, float]:
+        strength = (number + 1) / 10 + rung / 100
+        return {"sscd": 0.9 - 0.8 * strength, "nll": 3.0 + strength, "fid": 11.0}
 
-        def setup(self, config: dict[str, Any]) -> None:
-            self.reset_config(config)
-
-        def reset_config(self, config: dict[str, Any]) -> bool:
-            self.rung, self.number = 0, int(config["trial_id"])
-            return True
-
-        def step(self) -> dict[str, Any]:
-            strength = (self.number + 1) / 10 + self.rung / 100
-            measured = {"sscd": 0.9 - 0.8 * strength, "nll": 3.0 + strength, "fid": 11.0}
-            self.rung += 1
-            return {"step": steps[self.rung - 1], "rung": self.rung - 1, "done": self.rung == len(steps), **measured}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            Path(checkpoint_dir, "rung").write_text(str(self.rung))
-
-        def load_checkpoint(self, checkpoint: str) -> None:
-            self.rung = int(Path(checkpoint, "rung").read_text())
-
-    return Pretend
+    return pretender(STEPS, measure)
 
 
 @pytest.fixture(scope="module", autouse=True)

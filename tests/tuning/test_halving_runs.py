@@ -11,6 +11,7 @@ import pytest
 import ray
 from made_records import records_of
 from optuna.trial import TrialState
+from pretending import pretender
 from ray import tune
 from ray.tune.schedulers import FIFOScheduler
 from searches import BASELINE, DEFAULTS, make_search
@@ -36,30 +37,13 @@ STOPPED_AT = {"00001": 0, "00003": 0, "00004": 0, "00005": 0}
 
 
 def make_trainable() -> type[tune.Trainable]:
-    """A class made here, so that Ray pickles it by value: workers cannot import this module."""
-    strengths, steps = STRENGTH, RUNGS
+    strengths = STRENGTH  # of this function, not of this module, which workers cannot import
 
-    class Pretend(tune.Trainable):  # type: ignore[misc]
-        def setup(self, config: dict[str, Any]) -> None:
-            self.reset_config(config)
+    def measure(number: int, rung: int) -> dict[str, float]:
+        strength = strengths[number] + rung / 100
+        return {"sscd": 0.95 - 0.8 * strength, "nll": 3.0 + strength, "fid": 15.0 if number == 5 else 11.0}
 
-        def reset_config(self, config: dict[str, Any]) -> bool:
-            self.rung, self.number = 0, int(config["trial_id"])
-            return True
-
-        def step(self) -> dict[str, Any]:
-            strength = strengths[self.number] + self.rung / 100
-            measured = {"sscd": 0.95 - 0.8 * strength, "nll": 3.0 + strength, "fid": 15.0 if self.number == 5 else 11.0}
-            self.rung += 1
-            return {"step": steps[self.rung - 1], "rung": self.rung - 1, "done": self.rung == len(steps), **measured}
-
-        def save_checkpoint(self, checkpoint_dir: str) -> None:
-            Path(checkpoint_dir, "rung").write_text(str(self.rung))
-
-        def load_checkpoint(self, checkpoint: str) -> None:
-            self.rung = int(Path(checkpoint, "rung").read_text())
-
-    return Pretend
+    return pretender(RUNGS, measure)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -324,8 +324,11 @@ def test_on_a_terminal_it_is_redrawn_in_place(tmp_path: Path) -> None:
     while printed.count(b"one \xc2\xb7 ") + printed.count(b"one\x1b[0m") < 3 and time.monotonic() < end:
         printed += os.read(ours, 65536)
     process.send_signal(signal.SIGINT)
-    assert process.wait(30) == 0
-    os.close(ours)
+    try:
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        os.close(ours)
     assert b"\x1b[1A" in printed, "the cursor goes up to draw over what was there"
     assert b"[20" not in printed
 
