@@ -9,7 +9,7 @@ from trainable.failure import TrialFailure
 from trainable.trial import TrialRunner
 
 SISS = {"trial_id": "00003", "method": "siss", "lambd": 0.5, "scaling_norm": 5.0, "seed": 11, "repeat": 0}
-CLOCK = ("training_seconds", "evaluation_seconds", "peak_memory_gb")
+CLOCK = ("training_seconds", "evaluation_seconds", "profile", "peak_memory_gb")
 
 
 @pytest.fixture(scope="module")
