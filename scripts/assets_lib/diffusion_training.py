@@ -11,14 +11,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from diffusers import DDPMPipeline, DDPMScheduler, UNet2DModel
 from torch import Tensor
 
-from scripts.assets_lib import snapshots
+from scripts.assets_lib.snapshots import Resumable, Stateful
 
 logger = logging.getLogger(__name__)
 Augmentation = Callable[[Tensor, torch.Generator], Tensor]
@@ -110,7 +110,7 @@ def draw_batch(
     return images, noise, timesteps
 
 
-class Trainer:
+class Trainer(Resumable):
     """One resumable training: weights, exponential moving average, optimiser and step.
 
     Args:
@@ -197,19 +197,8 @@ class Trainer:
             learning_rate(self.step, self.config), seconds / steps, left,
         )  # fmt: skip
 
-    def save_snapshot(self) -> None:
-        """Write the whole state, atomically."""
-        snapshots.save(self.snapshot_path, asdict(self.config), self._parts, step=self.step, losses=self.losses)
-
-    def resume(self) -> None:
-        """Take up the snapshot, if there is one; raises ValueError where it is of another configuration."""
-        state = snapshots.load(self.snapshot_path, asdict(self.config), self._parts)
-        if state is not None:
-            self.step, self.losses = state["step"], state["losses"]
-            logger.info("%s resumes at step %d", self.name, self.step)
-
     @property
-    def _parts(self) -> dict[str, snapshots.Stateful]:
+    def parts(self) -> dict[str, Stateful]:
         return {"unet": self.unet, "ema": self.ema, "optimizer": self.optimizer}
 
 

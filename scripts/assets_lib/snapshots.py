@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+logger = logging.getLogger(__name__)
 
 
 class Stateful(Protocol):
@@ -18,28 +22,54 @@ class Stateful(Protocol):
     def load_state_dict(self, state_dict: Any) -> Any: ...
 
 
-def save(path: Path, config: Mapping[str, Any], parts: Mapping[str, Stateful], **numbers: Any) -> None:
-    """Write it, atomically; ``numbers`` are what has no state of its own."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    torch.save({"config": config, **{name: part.state_dict() for name, part in parts.items()}, **numbers}, partial)
-    os.replace(partial, path)
+class Resumable(ABC):
+    """A training with a snapshot; whoever trains sets these attributes.
 
-
-def load(path: Path, config: Mapping[str, Any], parts: Mapping[str, Stateful]) -> dict[str, Any] | None:
-    """Give the parts what was written, and return the rest; None where nothing was.
-
-    Raises:
-        ValueError: it is of another configuration.
+    Attributes:
+        name: of the training.
+        config: a dataclass, which a snapshot must be of.
+        step: steps that are done.
+        losses: of each of them.
     """
-    if not path.exists():
-        return None
-    state: dict[str, Any] = torch.load(path, weights_only=True)
-    if state["config"] != config:
-        raise ValueError(
-            f"the snapshot {path} must be of this configuration ({config}), but is of {state['config']}: remove it, or "
-            "give the flags it was made with"
-        )
-    for name, part in parts.items():
-        part.load_state_dict(state[name])
-    return state
+
+    name: str
+    config: Any
+    step: int
+    losses: list[float]
+
+    @property
+    @abstractmethod
+    def snapshot_path(self) -> Path:
+        """Where it lies."""
+
+    @property
+    @abstractmethod
+    def parts(self) -> dict[str, Stateful]:
+        """What else changes in training, by its name in the snapshot."""
+
+    def save_snapshot(self) -> None:
+        """Write the whole state, atomically."""
+        states = {name: part.state_dict() for name, part in self.parts.items()}
+        self.snapshot_path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.snapshot_path.with_suffix(".partial")
+        torch.save({"config": asdict(self.config), "step": self.step, "losses": self.losses, **states}, partial)
+        os.replace(partial, self.snapshot_path)
+
+    def resume(self) -> None:
+        """Take up the snapshot, if there is one.
+
+        Raises:
+            ValueError: it is of another configuration.
+        """
+        if not self.snapshot_path.exists():
+            return
+        state = torch.load(self.snapshot_path, weights_only=True)
+        if state["config"] != asdict(self.config):
+            raise ValueError(
+                f"the snapshot {self.snapshot_path} must be of this configuration ({asdict(self.config)}), but is of "
+                f"{state['config']}: remove it, or give the flags it was made with"
+            )
+        for name, part in self.parts.items():
+            part.load_state_dict(state[name])
+        self.step, self.losses = state["step"], state["losses"]
+        logger.info("%s resumes at step %d", self.name, self.step)

@@ -11,14 +11,14 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
 
-from scripts.assets_lib import snapshots
+from scripts.assets_lib.snapshots import Resumable, Stateful
 
 logger = logging.getLogger(__name__)
 Loss = Callable[[torch.Generator], Tensor]
@@ -53,7 +53,7 @@ def step_generator(seed: int, step: int) -> torch.Generator:
     return torch.Generator().manual_seed(seed * 1_000_003 + step)
 
 
-class TrainingLoop(Generic[ModuleType]):
+class TrainingLoop(Resumable, Generic[ModuleType]):
     """AdamW on `loss`, a function of a step's random stream that calls `module`; snapshots in `scratch`/`name`.pt."""
 
     def __init__(self, name: str, module: ModuleType, loss: Loss, config: LoopConfig, scratch: Path) -> None:
@@ -116,17 +116,6 @@ class TrainingLoop(Generic[ModuleType]):
             self.name, self.step, self.config.steps, sum(recent) / len(recent), seconds_per_step, left,
         )  # fmt: skip
 
-    def save_snapshot(self) -> None:
-        """Write the whole state, atomically."""
-        snapshots.save(self.snapshot_path, asdict(self.config), self._parts, step=self.step, losses=self.losses)
-
-    def resume(self) -> None:
-        """Take up the snapshot, if there is one; raises ValueError where it is of another configuration."""
-        state = snapshots.load(self.snapshot_path, asdict(self.config), self._parts)
-        if state is not None:
-            self.step, self.losses = state["step"], state["losses"]
-            logger.info("%s resumes at step %d", self.name, self.step)
-
     @property
-    def _parts(self) -> dict[str, snapshots.Stateful]:
+    def parts(self) -> dict[str, Stateful]:
         return {"module": self.module, "averaged": self.averaged, "optimizer": self.optimizer}
