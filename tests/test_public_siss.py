@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from benchmarks import siss
+from benchmarks import likelihood, siss
 from benchmarks.__main__ import main
 from benchmarks.embedded import Embedded
 from benchmarks.public_siss import NoCloneError, PublicSISS, mixture_mask, published_probes
@@ -29,6 +29,36 @@ class DDPMDeletionLoss:
         w_x, w_a = (torch.sigmoid(sign * d).view(-1, 1, 1, 1) * 2 for sign in (-1, 1))
         return None, None, None, w_x, w_a, w_x * (out - x) ** 2, FACTOR * w_a * (out - a) ** 2
 """
+
+
+LIKELIHOOD = """
+import torch
+from . import sde_lib
+from metrics.likelihood import negative_log_likelihood
+
+def get_likelihood_fn(sde):
+    assert isinstance(sde, sde_lib.VPSDE)
+
+    def function(model, data):
+        probes = torch.randint_like(data, low=0, high=2).float() * 2 - 1
+        found = negative_log_likelihood(model, data, sde.alphas_cumprod, probes=probes[None], num_evaluations=161)
+        return found.bits_per_dim + OFF, data, 161
+
+    return function
+"""
+EQUATIONS = """
+from diffusers import DDPMScheduler
+
+class VPSDE:
+    alphas_cumprod = DDPMScheduler().alphas_cumprod
+"""
+
+
+def with_likelihood(folder, off="0"):
+    (folder / "metrics" / "song_likelihood").mkdir(parents=True)
+    (folder / "metrics" / "song_likelihood" / "likelihood.py").write_text(LIKELIHOOD.replace("OFF", off))
+    (folder / "metrics" / "song_likelihood" / "sde_lib.py").write_text(EQUATIONS)
+    return folder
 
 
 def clone(folder, factor="1"):
@@ -64,6 +94,19 @@ def test_a_published_step_changes_the_weights_as_a_step_does(case, tmp_path):
     PublicSISS(clone(tmp_path), denoiser, **settings).step([replace(case.batch, from_forget=None)])
     moved = [(a - b).detach().abs().max() for a, b in zip(before, denoiser.network.parameters(), strict=True)]
     assert 0 < float(max(moved)) <= 1.1e-3
+
+
+def test_a_likelihood_that_agrees_is_timed_and_another_is_not(tmp_path, monkeypatch):
+    monkeypatch.setattr(likelihood, "_TIGHT", 161)
+    images = torch.rand(2, *IMAGE_SHAPE, generator=stream(0, "published test")) * 2 - 1
+    tiny = Embedded(tiny_denoiser(), images[:1], images[1:], "tiny")
+    [row] = likelihood.run_published(
+        with_likelihood(tmp_path / "same"), pairs=2, num_evaluations=40, embedded=tiny
+    ).rows
+    assert row[:2] == ("161", "40")
+    assert float(row[3]) == 0.0, "the same probes and the same grid give the same value"
+    with pytest.raises(ArithmeticError, match="must be within"):
+        likelihood.run_published(with_likelihood(tmp_path / "other", "0.3"), pairs=1, embedded=tiny)
 
 
 def test_masks_and_probes_are_those_that_torch_draws_when_seeded():
