@@ -5,6 +5,7 @@ Processes are found as children of the study's own, and of the nodes that it was
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -23,6 +24,8 @@ from tuning.studyfile import from_yaml
 _TITLE: Final = re.compile(r"ray::(UnlearningTrainable|ResourceTrainable)\b")
 #: A file system larger than this is no small one made for the purpose, in bytes.
 _LARGEST_DISK: Final = 2**30
+#: What `st_blocks` counts, in bytes.
+_BLOCK: Final = 512
 #: Seconds between the notice of a spot machine's end and the end.
 NOTICE_SECONDS: Final = 2
 
@@ -126,7 +129,7 @@ def _flip(path: Path) -> None:
 
 
 def fill_disk(study: RunningStudy, free: int = 0) -> Path:
-    """Fill the file system of the study's storage, which must be a small one of its own.
+    """Fill the file system of the study's storage, which must be a small one of its own, or make it as full again.
 
     Args:
         study: what runs there.
@@ -140,10 +143,25 @@ def fill_disk(study: RunningStudy, free: int = 0) -> Path:
     if system.f_frsize * system.f_blocks > _LARGEST_DISK:
         raise ValueError(f"the disk to fill must be at most {_LARGEST_DISK} bytes, but {storage} is on a larger one")
     filler = storage / "filler"
-    size = system.f_frsize * system.f_bavail - free
-    with filler.open("wb") as file:
-        os.posix_fallocate(file.fileno(), 0, max(1, size))
+    filler.touch()
+    while not _fill(filler, free):
+        pass  # somebody else took the room
     return filler
+
+
+def _fill(filler: Path, free: int) -> bool:
+    """Make a file take all but ``free`` bytes; False where somebody else wrote in between and there is no such room."""
+    system = os.statvfs(filler)
+    size = filler.stat().st_blocks * _BLOCK + system.f_frsize * system.f_bavail - free
+    with filler.open("r+b") as file:
+        file.truncate(max(1, size))
+        try:
+            os.posix_fallocate(file.fileno(), 0, max(1, size))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            return False
+    return True
 
 
 # Whose they are
