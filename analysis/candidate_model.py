@@ -14,9 +14,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import nn
 
+from analysis.inputs import INPUTS, with_inputs_here
 from analysis.load import Study, StudyError
-from analysis.member import Member
+from diffusion.denoiser import Denoiser
+from metrics.subject import Subject
 from trainable.depot import Depot
+from trainable.failure import OUT_OF_MEMORY_REMEDY
 from trainable.plan import Source, places
 from trainable.workloads import WORKLOADS
 from tuning.model_files import find_file
@@ -67,9 +70,9 @@ class CandidateFiles:
     pipelines: tuple[Path, ...]
 
     @classmethod
-    def of(cls, study: Study, source: Source, member: Member) -> CandidateFiles:
-        """The files of `member`, whether they are there or not."""
-        files, key = study.files, (member.trial_id, member.step)
+    def of(cls, study: Study, source: Source, trial_id: str, step: int) -> CandidateFiles:
+        """The files of the model behind a report, whether they are there or not."""
+        files, key = study.files, (trial_id, step)
         weights = places(files.candidate(*key), source.settings, ".safetensors")
         return cls(depot_of(study), tuple(weights), tuple(places(files.checkpoint(*key), source.settings)))
 
@@ -115,6 +118,21 @@ class CandidateFiles:
                 shutil.rmtree(path, ignore_errors=True)
 
 
+@contextmanager
+def reading() -> Iterator[None]:
+    """Models and images that cannot be read inside are the user's to put right.
+
+    Raises:
+        StudyError: one of them cannot be read, or memory does not hold it.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise StudyError(f"one row must fit into memory, but does not: {error}; {OUT_OF_MEMORY_REMEDY}") from error
+    except (ValueError, OSError) as error:
+        raise StudyError(str(error)) from error
+
+
 def put_weights(network: nn.Module, file: Path) -> None:
     """Put the weights of a safetensors file into a network of the same architecture.
 
@@ -129,3 +147,40 @@ def put_weights(network: nn.Module, file: Path) -> None:
             f"the weights of a model must be whole and fit the study's model, but {file} does not: {reason}; "
             "copy it again from where the study was run"
         ) from None
+
+
+class CandidateModels:
+    """The models behind a study's reports, one after another in one network.
+
+    Args:
+        study: as ``load_study`` reads it.
+        inputs: where to look for models and images that are not where the study had them.
+
+    Attributes:
+        config: of the study, its inputs on this machine.
+        subjects: what a model of each forget set is measured against.
+
+    Raises:
+        StudyError: an input is not there, or cannot be read.
+    """
+
+    def __init__(self, study: Study, inputs: Path | None = None) -> None:
+        self._study = study
+        self.config = with_inputs_here(study.config, INPUTS, inputs)
+        with reading():
+            self._source = open_source(self.config)
+            workloads = self._source.open_each()
+            self.subjects = [workload.subject(workload.prepare()) for workload in workloads]
+            self._denoiser = self._source.load(workloads[0], self.config.model)
+
+    def of(self, trial_id: str, step: int) -> Iterator[tuple[Denoiser, Subject]]:
+        """The model of each forget set, in the network that all share: use one before you ask for the next.
+
+        Raises:
+            StudyError: its weights are not there, or do not fit.
+        """
+        files = CandidateFiles.of(self._study, self._source, trial_id, step)
+        for index, subject in enumerate(self.subjects):
+            with files.weights_at_hand(index) as weights:
+                put_weights(self._denoiser.network, weights)
+            yield self._denoiser, subject

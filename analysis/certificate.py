@@ -19,11 +19,11 @@ from rich.text import Text
 
 from analysis.certificates.document import AlteredError, Certificate, digest, read
 from analysis.certificates.page import certificate_page
-from analysis.certificates.progress import watching
 from analysis.certificates.verifying import Check, conclusions_check, page_check
 from analysis.choice import add_choice, study_of
 from analysis.load import StudyError
 from analysis.member import find_member
+from analysis.progress import watching
 from tuning.files import StudyFiles, write_text_atomic
 from tuning.paths import name_problems
 from tuning.schema import local_directory

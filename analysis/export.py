@@ -47,7 +47,7 @@ def export(study: Study, member: Member, target: Path, inputs: Path | None = Non
 
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StudyError(f"DIR must be new or empty, but {target} has something in it; give another directory")
-    files = CandidateFiles.of(study, open_source(study.config), member)
+    files = CandidateFiles.of(study, open_source(study.config), member.trial_id, member.step)
     with _becoming(target) as folder:
         places = [folder / path.relative_to(study.files.checkpoint(member.trial_id, member.step))
                   for path in files.pipelines]  # fmt: skip

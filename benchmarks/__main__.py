@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, scale, siss, steps, study, throughput, tracking
+from benchmarks import evaluation, likelihood, memory, scale, siss, steps, study, throughput, tracking
 from benchmarks.public_siss import NoCloneError, checked
 from benchmarks.table import Result, show
 
@@ -24,6 +24,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "siss": siss.run,
     "memory": lambda clone: memory.run(),
     "likelihood": lambda clone: [likelihood.run(), *([likelihood.run_published(clone)] if clone else [])],
+    "evaluation": lambda clone: [evaluation.run(clone)] if clone else [],
     "study": lambda clone: study.run(),
     "scale": lambda clone: scale.run(),
     "tracking": lambda clone: tracking.run(),

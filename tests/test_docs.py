@@ -11,6 +11,7 @@ import torch
 
 from analysis.certificate import _parser as certificate_parser
 from analysis.export import _parser as export_parser
+from analysis.fidelity import _parser as fidelity_parser
 from analysis.front_command import _parser as front_parser
 from metrics import METRICS
 from metrics.testing import IMAGE_SHAPE, tiny_denoiser, tiny_evidence
@@ -105,7 +106,14 @@ def test_every_file_of_a_study_is_described(tmp_path):
 
 
 def known_flags() -> set[str]:
-    parsers = (build_parser(), front_parser(), status_parser(), certificate_parser(), export_parser())
+    parsers = (
+        build_parser(),
+        front_parser(),
+        status_parser(),
+        certificate_parser(),
+        export_parser(),
+        fidelity_parser(),
+    )
     return {flag for parser in parsers for action in parser._actions for flag in action.option_strings} | OTHER_FLAGS
 
 

@@ -26,6 +26,7 @@ MATHEMATICS = ("diffusion/", "metrics/", "trainable/methods/", "trainable/finetu
 # What touches models.
 WITH_TORCH = {
     "analysis/candidate_model.py",
+    "analysis/fidelity_measuring.py",
     "analysis/certificates/certifying.py",
     "analysis/certificates/measuring.py",
     "analysis/certificates/membership_statistics.py",

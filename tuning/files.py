@@ -97,6 +97,11 @@ class StudyFiles:
         return self.root / "certificates"
 
     @property
+    def fidelity(self) -> Path:
+        """What ``analysis.fidelity`` measured of this study's models."""
+        return self.root / "fidelity.csv"
+
+    @property
     def images(self) -> Path:
         return self.root / "images"
 

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from analysis.candidate_model import CandidateFiles, open_source
+from analysis.candidate_model import CandidateFiles, open_source, reading
 from analysis.certificates.making import Order, chosen_of, content_of, inputs_of, models_of, parts_of, study_of
 from analysis.certificates.measuring import Measuring, Run
-from analysis.certificates.progress import Watch
 from analysis.certificates.verifying import Check, files_checks, study_checks, values_checks
 from analysis.inputs import INPUTS, with_inputs_here
 from analysis.load import Study, StudyError
 from analysis.member import Member, find_member
+from analysis.progress import Watch
 from diffusion.rng import derive_seed
-from trainable.failure import OUT_OF_MEMORY_REMEDY
 from trainable.plan import Source
 from tuning.files import file_digest
 
@@ -61,7 +57,7 @@ def certify(order: Order, is_given: bool, watch: Watch) -> dict[str, Any]:
         StudyError: a model, its weights or what it is measured by is not there, or cannot be read.
     """
     source, files = _opened(order)
-    with _reading():
+    with reading():
         models, inputs = models_of(order, files), inputs_of(order.config)
         run = _run(order, source, files, watch)
         return content_of(order, is_given, run, _forget(order, source), models, inputs)
@@ -74,7 +70,7 @@ def files_still_the_same(order: Order, content: Mapping[str, Any]) -> list[Check
         StudyError: as `certify`.
     """
     source, files = _opened(order)
-    with _reading():
+    with reading():
         forget = [file_digest(Path(path)) for of in _forget(order, source) for path in of]
         checks = study_checks(content, {"study": study_of(order), "chosen": chosen_of(order)})
         return [*checks, *files_checks(content, models_of(order, files), forget, inputs_of(order.config))]
@@ -87,7 +83,7 @@ def values_still_the_same(order: Order, content: Mapping[str, Any], watch: Watch
         StudyError: as `certify`.
     """
     source, files = _opened(order)
-    with _reading():
+    with reading():
         run = _run(order, source, files, watch)
     by, now = content["measured_with"], order.config.final_fidelity
     same_seed = content["seeds"]["seed"] == order.seed
@@ -139,7 +135,7 @@ def _set_of(every: ForgetSets, image: str) -> int:
 
 def _opened(order: Order) -> tuple[Source, CandidateFiles]:
     source = open_source(order.config)
-    return source, CandidateFiles.of(order.study, source, order.member)
+    return source, CandidateFiles.of(order.study, source, order.member.trial_id, order.member.step)
 
 
 def _forget(order: Order, source: Source) -> ForgetSets:
@@ -148,14 +144,3 @@ def _forget(order: Order, source: Source) -> ForgetSets:
 
 def _run(order: Order, source: Source, files: CandidateFiles, watch: Watch) -> Run:
     return Measuring(order.config, source, files, order.sets, order.seed, order.most_unseen, watch).run()
-
-
-@contextmanager
-def _reading() -> Iterator[None]:
-    """Models and images that cannot be read are the user's to put right."""
-    try:
-        yield
-    except torch.OutOfMemoryError as error:
-        raise StudyError(f"one row must fit into memory, but does not: {error}; {OUT_OF_MEMORY_REMEDY}") from error
-    except (ValueError, OSError) as error:
-        raise StudyError(str(error)) from error

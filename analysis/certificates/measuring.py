@@ -18,8 +18,8 @@ from analysis.certificates.membership_statistics import (
     rows_of_statistics,
     statistics_of,
 )
-from analysis.certificates.progress import Watch
 from analysis.certificates.standings import UNLEARNED
+from analysis.progress import Watch
 from diffusion.denoiser import Denoiser
 from metrics import METRICS
 from metrics.accounting import told_of_rows

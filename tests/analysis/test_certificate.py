@@ -23,10 +23,10 @@ from analysis.certificates.digests import weights_digest
 from analysis.certificates.document import Certificate, read
 from analysis.certificates.making import judged, together
 from analysis.certificates.membership_statistics import rows_of_statistics
-from analysis.certificates.progress import Lines, Quiet
 from analysis.certificates.verifying import conclusions_check, values_checks
 from analysis.load import StudyError, load_study
 from analysis.member import find_member
+from analysis.progress import Lines, Quiet
 from diffusion.rng import derive_seed
 from tuning.files import StudyFiles
 
@@ -263,7 +263,8 @@ def test_a_front_member_is_taken_from_its_pipeline_where_the_candidates_are_gone
     copy = tmp_path / "runs" / "tiny"
     shutil.copytree(real_study, copy, ignore=shutil.ignore_patterns("candidates"))
     study = load_study(copy)
-    files = CandidateFiles.of(study, open_source(study.config), find_member(study))
+    member = find_member(study)
+    files = CandidateFiles.of(study, open_source(study.config), member.trial_id, member.step)
     with files.weights_at_hand(0) as weights:
         assert weights_digest([weights]) == contents["0"]["models"]["unlearned"][0]["weights_sha256"]
 

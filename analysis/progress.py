@@ -1,4 +1,4 @@
-"""How far a certificate is: a bar with the remaining time on a terminal, lines in a log, or nothing."""
+"""How far a long measurement is: a bar with the remaining time on a terminal, lines in a log, or nothing."""
 
 from __future__ import annotations
 
