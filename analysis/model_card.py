@@ -18,9 +18,9 @@ from analysis.load import Study, StudyError
 from analysis.markdown import block, code, escaped, table
 from analysis.scene import choose, front_members
 from analysis.table import rows, with_error
+from trainable.content import digest_if_readable
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH
 from tuning.constraints import RATIO, RATIO_STDERR, bound_value
-from tuning.files import digest_if_readable
 from tuning.goals import Constraint
 
 FILE_NAME: Final = "README.md"

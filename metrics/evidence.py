@@ -189,13 +189,15 @@ class Evidence:
     @cached_property
     def forget_descriptors(self) -> Tensor:
         """Descriptors of the clean forget images, (F, D)."""
-        return self._encoded("forget_descriptors", self.subject.descriptor, self.subject.forget)
+        with self._making("forget_descriptors"):
+            return self.subject.forget_descriptors
 
     @cached_property
     def neighbour_descriptors(self) -> Tensor:
         """Descriptors of the clean neighbours, (K, D)."""
-        neighbours = self._neighbours(self.subject.neighbours)
-        return self._encoded("neighbour_descriptors", self.subject.descriptor, neighbours)
+        self._neighbours(self.subject.neighbours)
+        with self._making("neighbour_descriptors"):
+            return self.subject.neighbour_descriptors
 
     @cached_property
     def forget_likelihood(self) -> Likelihood:

@@ -5,13 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Final
 
+import torch
 from torch import Tensor
 
 from metrics.fid import GaussianStatistics
 from metrics.space import ModelSpace
 
 Encoder = Callable[[Tensor], Tensor]
+#: Images that are described together.
+_BLOCK: Final = 128
 
 
 @dataclass(frozen=True)
@@ -101,6 +106,20 @@ class Subject:
     def space(self) -> ModelSpace:
         """What the network works on."""
         return self.latent or ModelSpace(self.forget, self.neighbours, self.retain)
+
+    @cached_property
+    def forget_descriptors(self) -> Tensor:
+        """Descriptors of the forget images, (F, D) on the CPU; looked at once, in all reports."""
+        return self._described(self.forget)
+
+    @cached_property
+    def neighbour_descriptors(self) -> Tensor:
+        """Descriptors of the neighbours, (K, D) on the CPU."""
+        return self._described(self.neighbours)
+
+    def _described(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            return torch.cat([self.descriptor(block).cpu() for block in torch.split(images, _BLOCK)])
 
     def __post_init__(self) -> None:
         groups = {"forget": self.forget, "neighbours": self.neighbours, "retain": self.retain}

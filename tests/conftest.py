@@ -1,11 +1,15 @@
 """One thread for each process: the networks of tests are too small for more, and several processes share the cores."""
 
 import os
+import tempfile
 from collections.abc import Iterator
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; processes that tests start inherit it
+# What this process and those that it starts keep by content; gone with it.
+_CACHE = tempfile.TemporaryDirectory(prefix="unlearning-tests-")
+os.environ["UNLEARNING_CACHE"] = _CACHE.name
 
 
 @pytest.fixture

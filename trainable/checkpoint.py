@@ -6,7 +6,6 @@ a damaged one is refused instead of continued. Random streams are functions of (
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import torch
 from safetensors.torch import save
 from torch import nn
 
+from trainable.content import file_digest
 from trainable.failure import TrialFailure
 
 _STATE = "state.pt"
@@ -37,7 +37,7 @@ def save_state(directory: Path, state: dict[str, Any]) -> None:
         except RuntimeError as error:
             # On a full disk torch ends its archive all the same, and says only that the archive is short.
             raise error.__context__ if isinstance(error.__context__, OSError) else error from None
-        (directory / _CHECKSUM).write_text(_sha256(temporary))
+        (directory / _CHECKSUM).write_text(file_digest(temporary))
 
 
 def check_state(directory: Path) -> None:
@@ -50,7 +50,7 @@ def check_state(directory: Path) -> None:
     if not path.is_file() or not checksum.is_file():
         raise TrialFailure("corrupt checkpoint", f"{directory} must hold {_STATE} and {_CHECKSUM}, but does not")
     try:
-        is_whole = _sha256(path) == checksum.read_text(errors="replace").strip()
+        is_whole = file_digest(path) == checksum.read_text(errors="replace").strip()
     except OSError as error:
         raise TrialFailure("corrupt checkpoint", f"{path} cannot be read: {error}") from error
     if not is_whole:
@@ -117,8 +117,3 @@ def _sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

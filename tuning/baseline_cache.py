@@ -15,8 +15,9 @@ from pathlib import Path
 
 import torch
 
+from trainable.content import content_digest
 from tuning.baseline import RETRAINED, UNTOUCHED, UNTOUCHED_SEARCH, Baseline
-from tuning.files import StudyFiles, file_digest
+from tuning.files import StudyFiles
 from tuning.schema import StudyConfig, dump
 
 DIRECTORY = ".baselines"
@@ -51,7 +52,7 @@ def content_key(config: StudyConfig) -> str:
     for name in _PATHS:
         value = getattr(config, name)
         for location in value if isinstance(value, tuple) else (value,):
-            digest.update(f"{name}:{_content(location)}".encode())
+            digest.update(f"{name}:{content_digest(location)}".encode())
     for path in _sources(config):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:32]
@@ -76,18 +77,6 @@ def keep(config: StudyConfig, key: str, baseline: Baseline, files: StudyFiles) -
         for picture in files.images.glob(f"{model}-*.png"):
             shutil.copyfile(picture, kept / picture.name)
     baseline.save(kept / _FILE)  # last: it is what makes the entry count
-
-
-def _content(location: str | None) -> str:
-    """Hash of a file or directory; a hub id stands for itself."""
-    if location is None or not Path(location).exists():
-        return str(location)
-    path, digest = Path(location), hashlib.sha256()
-    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if file.is_file():
-            digest.update(str(file.relative_to(path)).encode())
-            digest.update(bytes.fromhex(file_digest(file)))
-    return digest.hexdigest()
 
 
 def _sources(config: StudyConfig) -> Iterator[Path]:

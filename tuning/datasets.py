@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from tuning.files import digest_if_readable
+from trainable.content import digest_if_readable
 from tuning.schema import StudyConfig
 from tuning.tracking_write import Dataset
 

@@ -11,7 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from metrics.encoder_files import CLIP_HUB_ID, FETCHED_CLIP, TAKEN_BY, ending_of, fetch_command, published_as
-from tuning.files import file_digest
+from trainable.content import file_digest
 from tuning.goals import Constraint, Objective
 from tuning.model_files import cached
 from tuning.paths import is_json, safetensors_header

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import io
 import os
 import re
@@ -229,17 +228,3 @@ def _fsync_directory(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def file_digest(path: Path) -> str:
-    """SHA-256 of a file's bytes, as ``sha256sum`` gives it."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def digest_if_readable(path: Path) -> str | None:
-    """`file_digest`; None where there is no such file, or it cannot be read."""
-    try:
-        return file_digest(path) if path.is_file() else None
-    except (OSError, ValueError):
-        return None

@@ -15,8 +15,8 @@ from analysis.load import Study, StudyError
 from analysis.member import Member, find_member
 from analysis.progress import Watch
 from diffusion.rng import derive_seed
+from trainable.content import file_digest
 from trainable.plan import Source
-from tuning.files import file_digest
 
 ForgetSets = Sequence[Sequence[str]]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.load import StudyError
-from tuning.files import file_digest
+from trainable.content import file_digest
 from tuning.model_files import find_file
 
 #: Endings of what a pipeline is read from.

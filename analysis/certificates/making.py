@@ -17,9 +17,9 @@ from analysis.certificates.standings import UNLEARNED, standings
 from analysis.configurations import parameter_names
 from analysis.load import Study, StudyError
 from analysis.member import Member
+from trainable.content import file_digest
 from tuning.baseline import RETRAINED, UNTOUCHED
 from tuning.config import StudyConfig, parse_constraint
-from tuning.files import file_digest
 from tuning.versions import versions
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from analysis.certificates.document import Certificate, digest, number
 from analysis.certificates.making import judged, together
 from analysis.certificates.standings import UNLEARNED
-from tuning.files import file_digest
+from trainable.content import file_digest
 
 #: How far a value measured again may lie off: in its standard errors, and besides in parts of itself (at least of 1).
 #: Another seed moves a value by more than one standard error; another machine rounds differently.

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
+from torch import Tensor
 
 from diffusion.denoiser import Denoiser
 from metrics.evidence import Evidence, Fidelity, Subject
@@ -68,6 +71,21 @@ def test_every_part_is_made_once_and_its_rows_are_counted() -> None:
     }
     assert all(cost.seconds > 0 for cost in evidence.costs.values())
     assert not evidence.denoiser.network._forward_pre_hooks
+
+
+def test_fixed_images_are_described_once_for_all_models_and_reports() -> None:
+    evidence, seen = tiny_evidence(num_forget=2), []
+
+    def descriptor(images: Tensor) -> Tensor:
+        seen.append(len(images))
+        return images.flatten(1)
+
+    subject = replace(evidence.subject, descriptor=descriptor)
+    reports = [Evidence(evidence.denoiser, subject, evidence.fidelity, seed) for seed in (0, 1)]
+    for report in reports:
+        assert torch.equal(report.forget_descriptors, subject.forget.flatten(1))
+        assert torch.equal(report.neighbour_descriptors, subject.neighbours.flatten(1))
+    assert seen == [2, 3]
 
 
 def test_shapes_are_one_row_per_image_and_draw() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 
 import torch
@@ -13,17 +12,9 @@ from torch import Tensor
 from metrics.fid import GaussianStatistics
 from trainable.workloads.encoders import Encoders
 from trainable.workloads.images import Images, to_unit_range
+from trainable.workloads.seen_cache import Seen, SeenCache
 
 _BLOCK = 128  # images that are looked at together
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Of each image: SHA-256 of its pixels, descriptor (N, D) and, where a network gives them, features (N, D)."""
-
-    digests: list[bytes]
-    descriptors: Tensor
-    features: Tensor | None
 
 
 class RetainSet:
@@ -33,16 +24,29 @@ class RetainSet:
         images: uint8, read when they are asked for.
         encoders: what the images are looked at through.
         device: where that is done.
+        cache: where what was seen is kept for other studies, if anywhere.
     """
 
-    def __init__(self, images: Images, encoders: Encoders, device: torch.device) -> None:
+    def __init__(
+        self, images: Images, encoders: Encoders, device: torch.device, cache: SeenCache | None = None
+    ) -> None:
         self.images = images
         self._encoders = encoders
         self._device = device
+        self._cache = cache
 
     @cached_property
     def seen(self) -> Seen:
-        """Reads every image."""
+        """Reads every image, where nobody did before."""
+        kept = None if self._cache is None else self._cache.recall()
+        if kept is not None and len(kept.digests) == len(self.images):
+            return kept
+        seen = self._look()
+        if self._cache is not None:
+            self._cache.keep(seen)
+        return seen
+
+    def _look(self) -> Seen:
         digests: list[bytes] = []
         descriptors, features = [], []
         with torch.no_grad():

@@ -22,6 +22,7 @@ from trainable.workloads.kinds import UNCONDITIONAL, PipelineKind, require_kind
 from trainable.workloads.retained import RetainSet
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
 from trainable.workloads.saving import forget_origin
+from trainable.workloads.seen_cache import SeenCache
 from trainable.workloads.workload import Prepared, Workload
 
 
@@ -148,8 +149,18 @@ class UnconditionalWorkload(Workload):
 
     @cached_property
     def _retained(self) -> RetainSet:
-        images = open_images(self.settings.retain, channels=self._frame.channels, size=self._frame.size)
-        return RetainSet(images, self.encoders, self.device)
+        frame = self._frame
+        images = open_images(self.settings.retain, channels=frame.channels, size=frame.size)
+        return RetainSet(images, self.encoders, self.device, self._cache)
+
+    @property
+    def _cache(self) -> SeenCache | None:
+        """None under encoders that a subclass brings: nothing says when they change."""
+        if type(self).encoders is not UnconditionalWorkload.encoders:
+            return None
+        settings, frame = self.settings, self._frame
+        networks = (settings.descriptor, settings.features)
+        return SeenCache(settings.retain, (frame.channels, *frame.size), networks, self.device)
 
     @cached_property
     def _frame(self) -> _Frame:
