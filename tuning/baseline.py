@@ -48,6 +48,7 @@ class Baseline:
         offsets: rung → for each forget set, metric → what all draws of ``untouched_search`` give more than those of a
             report at that rung; under a ladder.
         labels: metric → how it is called in reports.
+        grid_error: of ``nll`` of ``untouched_search``, in bits per dimension (`metrics.nll.grid_error`).
     """
 
     models: Mapping[str, Mapping[str, Measured]] = field(default_factory=dict)
@@ -56,6 +57,7 @@ class Baseline:
     blocks: Mapping[int, Mapping[str, Measured]] = field(default_factory=dict)
     variety: float = 0.0
     offsets: Mapping[int, Sequence[Mapping[str, float]]] = field(default_factory=dict)
+    grid_error: float = 0.0
 
     def values(self, model: str) -> dict[str, float]:
         """metric → value of one of the models; empty where it was not measured."""
@@ -82,6 +84,7 @@ class Baseline:
         blocks = {str(count): {key: _as_json(entry) for key, entry in of.items()} for count, of in self.blocks.items()}
         data = {**models, "calibration": dict(self.calibration), "labels": dict(self.labels)}
         data |= {"variety": self.variety, "blocks": blocks, "offsets": _keyed_by_text(self.offsets)}
+        data |= {"grid_error": None if math.isnan(self.grid_error) else self.grid_error}
         write_text_atomic(path, json.dumps(data, indent=2, ensure_ascii=False) + "\n")
 
     @classmethod
@@ -102,7 +105,8 @@ class Baseline:
             }
             offsets = {int(rung): of for rung, of in (data.get("offsets") or {}).items()}
             calibration, labels = data.get("calibration") or {}, data.get("labels") or {}
-            return cls(models, calibration, labels, blocks, float(data.get("variety", 0.0)), offsets)
+            numbers = float(data.get("variety", 0.0)), offsets, _float(data.get("grid_error", 0.0))
+            return cls(models, calibration, labels, blocks, *numbers)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise ValueError(
                 f"{path} must map models to metrics to value, stderr and num_samples: {error!r}"

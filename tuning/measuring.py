@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
+import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from metrics import measure
 from metrics.evidence import Evidence
 from metrics.expected import Sizes, expected_rows
 from metrics.metric import Measurement
+from metrics.nll import NegativeLogLikelihood, grid_error
 from metrics.pooling import pooled
 from metrics.subject import Fidelity
 from trainable.evaluation import evaluate, evaluation_rows
@@ -30,6 +32,7 @@ from tuning.task_progress import Teller, watching
 
 #: Optimiser steps whose gradient norms are averaged.
 CALIBRATION_STEPS = 8
+NLL = NegativeLogLikelihood.name
 
 
 def measure_model(
@@ -121,12 +124,14 @@ class SearchReference:
         seconds: that measuring it took, the smaller numbers left out.
         offsets: rung → for each forget set, metric → what all of a report's draws give more than those of that rung;
             of metrics that are not of generated images, at rungs that measure with a part.
+        grid_error: of ``nll``, in bits/dim (`metrics.nll.grid_error`), the largest over forget sets; 0 without ``nll``.
     """
 
     by_images: Mapping[int, Mapping[str, Measurement]]
     variety: float
     seconds: float
     offsets: Mapping[int, Sequence[Mapping[str, float]]]
+    grid_error: float = 0.0
 
 
 def measure_untouched(
@@ -139,12 +144,14 @@ def measure_untouched(
     """
     drawing = _Drawing(plan, picture)
     began, seed, seconds = time.perf_counter(), plan.evaluation_seed, 0.0
-    measured, offsets = [], []
+    measured, offsets, grid_errors = [], [], [0.0]
     for last, found in _each_model(plan, plan.source.settings.model, plan.fidelity, seed, teller=teller):
         evidence = last  # the images of one model only: thousands of large ones fill a memory
         measured.append(found)
         seconds += time.perf_counter() - began
         offsets.append(_offsets(plan, evidence, found))
+        if NLL in plan.metrics:
+            grid_errors.append(grid_error(evidence))
         drawing.add(evidence)
         began = time.perf_counter()
     drawing.save()
@@ -161,6 +168,7 @@ def measure_untouched(
         variety=0.0 if samples is None else variety(samples),
         seconds=seconds,
         offsets={rung: [of[rung] for of in offsets] for rung in offsets[0]},
+        grid_error=float(torch.tensor(grid_errors).max()),  # NaN where one is
     )
 
 

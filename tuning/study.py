@@ -41,6 +41,8 @@ __all__ = ["StudyFailedError", "StudyResult", "resume_command", "run_study"]
 
 #: Picture, page, MLflow, and what is tidied up.
 REPORT_PARTS: Final = 4
+#: Bits per dimension by which the likelihood's grid may be off before it is said.
+LARGEST_GRID_ERROR: Final = 0.01
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,12 @@ def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, view: Lo
         baseline = workers.measure_baseline()
         keep(config, key, baseline, files)
     baseline.save(files.baseline)
+    if not baseline.grid_error <= LARGEST_GRID_ERROR:
+        view.message(
+            f"nll of the untouched model is {baseline.grid_error:.3f} bits per dimension from what twice as many "
+            f"evaluations give; more than {LARGEST_GRID_ERROR}: give more than num_likelihood_evaluations="
+            f"{config.num_likelihood_evaluations} to be nearer"
+        )
     return baseline
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from metrics.expected import WITH_BACKWARD, Sizes, expected_rows
 from metrics.subject import Fidelity
 from trainable.plan import TrialPlan
 from trainable.quality import is_of_samples
-from tuning.measuring import calibration_steps
+from tuning.measuring import NLL, calibration_steps
 from tuning.schema import StudyConfig
 
 #: Passes forward of a row of the batches that a calibration steps on: one of a retain image, one of a forget image.
@@ -34,11 +36,13 @@ def rows_of_model(config: StudyConfig, plan: TrialPlan, fidelity: Fidelity, *, n
 
 
 def rows_of_search_reference(config: StudyConfig, plan: TrialPlan) -> int:
-    """Of the untouched model as trials are measured, at every rung that measures with a part."""
+    """Of the untouched model as trials are measured, at every rung that measures with a part, and on a finer grid."""
     others = [name for name in plan.metrics if not is_of_samples(name)]
     parts = [plan.fidelity_at(rung) for rung in range(len(plan.ladder))]
     of_parts = sum(expected_rows(others, part, sizes_of(config)) for part in parts if part != plan.fidelity)
-    return rows_of_model(config, plan, plan.fidelity) + len(plan.prepared) * of_parts
+    finer = replace(plan.fidelity, num_likelihood_evaluations=2 * plan.fidelity.num_likelihood_evaluations)
+    of_grid = expected_rows([NLL], finer, sizes_of(config)) if NLL in plan.metrics else 0
+    return rows_of_model(config, plan, plan.fidelity) + len(plan.prepared) * (of_parts + of_grid)
 
 
 def rows_of_calibration(plan: TrialPlan) -> int:

@@ -142,7 +142,7 @@ class Workers:
         models = {model: as_measured(found) for model, found in measured.items() if found}
         del blocks[plan.fidelity.num_images]
         ideal = with_given_ideal(models, config.ideal)
-        return Baseline(ideal, norms, self._labels, blocks, search.variety, search.offsets)
+        return Baseline(ideal, norms, self._labels, blocks, search.variety, search.offsets, search.grid_error)
 
     def remeasure(self, keys: Sequence[tuple[str, int]]) -> list[dict[str, Measurement]]:
         """Candidates (trial_id, step) at full fidelity on fresh seeds; writes their pipelines, draws their pictures."""

@@ -8,6 +8,8 @@ from diffusers import DDPMScheduler, UNet2DModel
 from torch import nn
 
 from metrics.likelihood import negative_log_likelihood, rademacher
+from metrics.nll import grid_error
+from metrics.testing import tiny_evidence
 
 ALPHAS_CUMPROD = DDPMScheduler().alphas_cumprod.double()
 
@@ -133,3 +135,15 @@ def test_bad_input_is_named(unet, change, message):
     arguments = {"images": torch.zeros(1, 1, 8, 8), "alphas_cumprod": ALPHAS_CUMPROD, **change}
     with pytest.raises(ValueError, match=message):
         negative_log_likelihood(unet, **arguments)
+
+
+def test_the_error_of_the_grid_is_the_difference_to_one_of_twice_as_many_evaluations():
+    evidence = tiny_evidence(num_forget=2)
+    values = {
+        count: tiny_evidence(num_forget=2, num_likelihood_evaluations=count).forget_likelihood.bits_per_dim
+        for count in (16, 32, 400)
+    }
+    assert grid_error(evidence) == float((values[32] - values[16]).abs().max())
+    off = float((values[400] - values[16]).abs().max())
+    assert grid_error(evidence) == pytest.approx(off, rel=0.2), "a finer grid hardly says anything else"
+    assert grid_error(tiny_evidence(num_forget=2, num_likelihood_evaluations=64)) < grid_error(evidence) / 4

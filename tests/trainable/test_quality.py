@@ -33,6 +33,13 @@ def untouched(fine):
     return Untouched(found.by_images, found.variety)
 
 
+def test_the_untouched_model_is_solved_on_a_finer_grid_too(fine):
+    """Where the search goes by the likelihood."""
+    few = replace(fine, fidelity=replace(fine.fidelity, num_images=2))
+    assert 0 < measure_untouched(replace(few, metrics=("nll",)), []).grid_error < 1
+    assert measure_untouched(replace(few, metrics=("sscd",)), []).grid_error == 0
+
+
 @pytest.fixture(scope="module")
 def model(fine):
     """The untouched model and what it is measured against."""

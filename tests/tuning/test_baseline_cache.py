@@ -1,5 +1,8 @@
 """A baseline is taken from an earlier study exactly when all that it depends on is the same."""
 
+import math
+from dataclasses import replace
+
 import pytest
 
 from trainable.testing import write_tiny_study
@@ -7,6 +10,7 @@ from tuning.baseline import Baseline, Measured
 from tuning.baseline_cache import content_key, keep, recall
 from tuning.config import load_config
 from tuning.files import StudyFiles
+from tuning.study import _baseline
 
 BASELINE = Baseline(
     {
@@ -17,7 +21,21 @@ BASELINE = Baseline(
     labels={"fid": "FID (random features)"},
     blocks={16: {"fid": Measured(9.0, 0.5, 16, (8.5, 9.5))}},
     variety=0.25,
+    grid_error=0.004,
 )
+
+
+class Said:
+    """Keeps what a view is told."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def stage(self, *_: object) -> None:
+        pass
+
+    def message(self, text: str) -> None:
+        self.messages.append(text)
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +97,15 @@ def test_a_kept_baseline_comes_back_with_its_pictures(study, tmp_path):
     pictures = {path.name: path.read_bytes() for path in second.images.iterdir()}
     assert pictures == {"untouched-samples.png": b"picture", "untouched_search-samples.png": b"picture"}
     assert recall(chosen, "another", second) is None
+
+
+@pytest.mark.parametrize(("error", "is_said"), [(0.01, False), (0.034, True), (math.nan, True)])
+def test_a_likelihood_on_too_coarse_a_grid_is_said_also_of_a_known_baseline(study, tmp_path, error, is_said):
+    given, view = config(study, tmp_path), Said()
+    files = StudyFiles(given.root)
+    files.root.mkdir(parents=True)
+    keep(given, content_key(given), replace(BASELINE, grid_error=error), files)
+    found = _baseline(given, None, files, view, resume=False)
+    assert found.grid_error == pytest.approx(error, nan_ok=True)
+    assert [f"{error:.3f} bits per dimension" in text for text in view.messages] == [True] * is_said
+    assert all("more than num_likelihood_evaluations=16" in text for text in view.messages)
