@@ -116,17 +116,30 @@ def test_settings_out_of_range_are_refused(name, settings, rule):
 def test_bernoulli_takes_each_row_for_one_term(denoiser):
     mask = torch.tensor([True, False, True, False, False, False])
     data, lambd = batch(from_forget=mask), 0.25
-    losses = METHODS["bernoulli"](lambd=lambd, scaling_norm=3.0).losses(denoiser, data)
+    method = METHODS["bernoulli"](lambd=lambd, scaling_norm=3.0)
     plain = METHODS["siss_no_is"](scaling_norm=3.0).losses(denoiser, data)
-    torch.testing.assert_close(losses.retain, plain.retain[~mask] / (1 - lambd))
-    torch.testing.assert_close(losses.forget, plain.forget[mask])
+    wanted = {"retain": plain.retain * ~mask / (1 - lambd), "forget": plain.forget * mask}
+    found = vars(method.losses(denoiser, data))
+    for term, rows in (("retain", ~mask), ("forget", mask)):
+        torch.testing.assert_close(found[term], wanted[term])
+        [part] = [part for part in method.arrange(denoiser.schedule, [data]) if tuple(part.terms) == (term,)]
+        losses = vars(method.losses(denoiser, part))
+        torch.testing.assert_close(losses.pop(term), wanted[term][rows])
+        assert list(losses.values()) == [None], "no graph holds both terms"
+
+
+def test_bernoulli_fills_its_batches_from_the_whole_window(denoiser):
+    method = METHODS["bernoulli"](lambd=0.5, scaling_norm=3.0)
+    masks = (torch.arange(6) % 2 == 0, torch.ones(6, dtype=torch.bool))
+    parts = method.arrange(denoiser.schedule, [batch(from_forget=mask) for mask in masks])
+    assert [(tuple(part.terms), len(part)) for part in parts] == [(("retain",), 3), (("forget",), 9)]
 
 
 @pytest.mark.parametrize("value", [True, False])
 def test_bernoulli_with_rows_of_one_kind_has_one_term(denoiser, value):
     method = METHODS["bernoulli"](lambd=0.5, scaling_norm=3.0)
-    losses = method.losses(denoiser, batch(from_forget=torch.full((6,), value)))
-    assert (losses.retain is None, losses.forget is None) == (value, not value)
+    [part] = method.arrange(denoiser.schedule, [batch(from_forget=torch.full((6,), value))])
+    assert tuple(part.terms) == (("forget",) if value else ("retain",))
     data = batch(from_forget=torch.full((6,), value))
     gradient = composed_gradient(denoiser.network, method, [data], denoiser.schedule.alphas_cumprod)
     norm = torch.stack([tensor.square().sum() for tensor in gradient.values()]).sum().sqrt()

@@ -5,6 +5,7 @@ The ablation of importance sampling: rows of one batch are retain or forget rows
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from diffusion.denoiser import Denoiser
+from diffusion.schedule import NoiseSchedule
+from trainable.arrangement import by_terms
 from trainable.batch import ForgetRetainBatch
 from trainable.methods.method import Combination, GradientGeometry, Losses, Method, require, squared_error
 from trainable.methods.siss import from_forget_rows, subtract_scaled
@@ -39,21 +42,23 @@ class Bernoulli(Method):
     def draw(self, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> ForgetRetainBatch:
         return replace(batch, from_forget=from_forget_rows(batch, self.lambd, generator))
 
+    def arrange(self, schedule: NoiseSchedule, batches: Sequence[ForgetRetainBatch]) -> Sequence[ForgetRetainBatch]:
+        """Rows by the one term that each was drawn for, so that no graph holds both."""
+        return by_terms(batches, [(~forget, forget) for batch in batches for forget in (self._mask(batch, None),)])
+
     def losses(self, denoiser: Denoiser, batch: ForgetRetainBatch, generator: torch.Generator | None = None) -> Losses:
-        forget = from_forget_rows(batch, self.lambd, generator).to(batch.noise.device)
-        retain_errors = self._errors(denoiser, batch, batch.retain, ~forget)
-        forget_errors = self._errors(denoiser, batch, batch.forget, forget)
-        return Losses(None if retain_errors is None else retain_errors / (1 - self.lambd), forget_errors)
+        forget = self._mask(batch, generator)
+        images = torch.where(forget.view(-1, *(1,) * (batch.noise.ndim - 1)), batch.forget, batch.retain)
+        noisy = denoiser.schedule.add_noise(images, batch.noise, batch.timesteps)
+        errors = squared_error(denoiser(noisy, batch.timesteps, batch.condition), batch.noise)
+        return Losses(
+            retain=errors * ~forget / (1 - self.lambd) if "retain" in batch.terms else None,
+            forget=errors * forget if "forget" in batch.terms else None,
+        )
 
     def combine(self, geometry: GradientGeometry) -> Combination:
         return subtract_scaled(geometry, self.scaling_norm)
 
-    @staticmethod
-    def _errors(denoiser: Denoiser, batch: ForgetRetainBatch, images: Tensor, rows: Tensor) -> Tensor | None:
-        """Errors of the chosen rows, which have a graph of their own; None where there are none."""
-        if not bool(rows.any()):
-            return None
-        noise, timesteps = batch.noise[rows], batch.timesteps[rows]
-        condition = {name: value[rows] for name, value in batch.condition.items()}
-        noisy = denoiser.schedule.add_noise(images[rows], noise, timesteps)
-        return squared_error(denoiser(noisy, timesteps, condition), noise)
+    def _mask(self, batch: ForgetRetainBatch, generator: torch.Generator | None) -> Tensor:
+        """(B,) bool where the noise is: whether a row serves the forget term."""
+        return from_forget_rows(batch, self.lambd, generator).to(batch.noise.device)
