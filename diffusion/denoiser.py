@@ -16,6 +16,7 @@ from diffusion.precision import reduced
 from diffusion.schedule import NoiseSchedule
 
 PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+_HALF = (torch.float16, torch.bfloat16)
 
 
 class Denoiser:
@@ -29,7 +30,8 @@ class Denoiser:
             exact in any case: the likelihood is made of it.
 
     Raises:
-        ValueError: if the prediction type is not one of the three.
+        ValueError: if the prediction type is not one of the three, or weights are in half precision: updates of a few
+            millionths would round to nothing, and sums of squares overflow.
     """
 
     def __init__(
@@ -43,6 +45,12 @@ class Denoiser:
             raise ValueError(
                 f"prediction_type must be one of {', '.join(PREDICTION_TYPES)}, but got {prediction_type!r}; "
                 "see the pipeline's scheduler_config.json"
+            )
+        halved = sorted({str(weight.dtype) for weight in network.parameters() if weight.dtype in _HALF})
+        if halved:
+            raise ValueError(
+                f"a network's weights must be float32 or float64, but are {' and '.join(halved)}; load it in float32: "
+                "with precision bf16 its products are computed in bfloat16"
             )
         self.network = network
         self.schedule = schedule

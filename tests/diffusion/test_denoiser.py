@@ -40,3 +40,10 @@ def test_every_prediction_type_gives_epsilon(prediction_type):
 def test_an_unknown_prediction_type_is_refused():
     with pytest.raises(ValueError, match="prediction_type must be one of epsilon, v_prediction, sample"):
         as_denoiser(Gaussian("epsilon"), ALPHAS_CUMPROD, "score")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_weights_in_half_precision_are_refused(dtype):
+    with pytest.raises(ValueError, match=f"must be float32 or float64, but are {dtype}"):
+        as_denoiser(Gaussian("epsilon").to(dtype), ALPHAS_CUMPROD)
+    assert as_denoiser(Gaussian("epsilon").double(), ALPHAS_CUMPROD)

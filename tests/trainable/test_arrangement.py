@@ -5,7 +5,9 @@ from collections import Counter
 
 import pytest
 import torch
+from diffusers import UNet2DModel
 
+from diffusion.denoiser import as_denoiser
 from metrics.accounting import told_of_rows
 from metrics.testing import IMAGE_SHAPE, tiny_denoiser
 from trainable.arrangement import by_terms
@@ -137,3 +139,18 @@ def test_not_a_number_is_not_lost(denoiser):
     batch.retain[2] = math.nan
     parts = SISS(0.5, **SETTINGS).arrange(denoiser.schedule, [batch])
     assert bool(torch.isnan(torch.cat([part.retain.flatten() for part in parts if "retain" in part.terms])).any())
+
+
+def test_rows_of_an_odd_size_have_the_plain_gradient():
+    """A size that no halving divides, of a network that does not halve."""
+    network = UNet2DModel(
+        sample_size=(7, 5), in_channels=3, out_channels=3, layers_per_block=1, block_out_channels=(8,),
+        down_block_types=("DownBlock2D",), up_block_types=("UpBlock2D",), norm_num_groups=4,
+    ).double()  # fmt: skip
+    denoiser = as_denoiser(network, tiny_denoiser().schedule.alphas_cumprod)
+    generator = torch.Generator().manual_seed(0)
+    retain, forget, noise = torch.randn(3, 6, 3, 7, 5, generator=generator, dtype=torch.float64)
+    timesteps = torch.randint(1000, (6,), generator=generator)
+    batches = drawn([ForgetRetainBatch(retain, forget, noise, timesteps)], 0.5)
+    ours, plain = (gradient_of(denoiser, kind(0.5, **SETTINGS), batches) for kind in (SISS, PlainSISS))
+    assert float((ours - plain).norm() / plain.norm()) < 1e-10
