@@ -28,7 +28,7 @@ from trainable.pictures import pictures, save_pictures
 from trainable.plan import Source, TrialPlan, places
 from trainable.quality import is_of_samples, variety
 from trainable.workloads.workload import Prepared
-from tuning.task_progress import Teller, watching
+from tuning.task_progress import Teller, now_and_then, watching
 
 #: Optimiser steps whose gradient norms are averaged.
 CALIBRATION_STEPS = 8
@@ -240,9 +240,14 @@ def calibration_steps(num_sets: int) -> int:
     return max(CALIBRATION_STEPS, num_sets)
 
 
-def prepare(source: Source, methods: Sequence[str]) -> tuple[tuple[Prepared, ...], dict[str, str]]:
+def prepare(
+    source: Source, methods: Sequence[str], teller: Teller | None = None
+) -> tuple[tuple[Prepared, ...], dict[str, str]]:
     """What all trials share, for each forget set, and metric → label in reports; runs in a worker."""
     workloads = source.open_each()
+    if teller is not None:
+        for workload in workloads:
+            workload.tell(now_and_then(teller.tell))
     num_nearest = max(METHODS[name].num_neighbours for name in methods)
     prepared = tuple(workload.prepare(num_nearest) for workload in workloads)
     return prepared, dict(workloads[0].subject(prepared[0]).labels)

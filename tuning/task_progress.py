@@ -7,9 +7,11 @@ until the task runs again elsewhere and tells anew. What cannot be told is let g
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
@@ -73,6 +75,21 @@ def watching(network: nn.Module, teller: Teller | None, rows: float | None = Non
     finally:
         ended.set()
         thread.join(PERIOD_SECONDS)
+
+
+def now_and_then(
+    tell: Callable[[float, float], None], clock: Callable[[], float] = time.monotonic
+) -> Callable[[float, float], None]:
+    """`tell`, called at most once in `PERIOD_SECONDS`: what it is not told is let go."""
+    last = -math.inf
+
+    def told(rows: float, expected: float) -> None:
+        nonlocal last
+        if clock() - last >= PERIOD_SECONDS:
+            last = clock()
+            tell(rows, expected)
+
+    return told
 
 
 class Listening:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at how far tasks are.
 LOOK_SECONDS: Final = 1.0
+#: What a task takes that finds out by itself how much there is to do.
+UNKNOWN: Final = 1
 
 
 class Workers:
@@ -91,7 +93,9 @@ class Workers:
 
         config = self._config
         source = source_of(config, threads_for(config.cpus_per_trial))
-        [(prepared, self._labels)] = self._run("prepare images", [Task(prepare, (source, config.methods))])
+        [(prepared, self._labels)] = self._run(
+            "prepare images", [Task(prepare, (source, config.methods), rows=UNKNOWN)]
+        )
         for note in dict.fromkeys(note for of_set in prepared for note in of_set.notes):
             self._view.message(note)
         self._plan = TrialPlan(
@@ -190,7 +194,8 @@ class Task:
     Attributes:
         function: runs in the worker.
         arguments, options: of it.
-        rows: network rows that it takes, of which it tells by an option ``teller``; None where it tells nothing.
+        rows: network rows that it takes, or UNKNOWN, of which it tells by an option ``teller``; None where it tells
+            nothing.
     """
 
     function: Callable[..., Any]

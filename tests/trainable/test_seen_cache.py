@@ -174,3 +174,17 @@ def test_what_networks_of_a_subclass_see_is_not_kept(settings: WorkloadSettings,
 
     Own(settings, CPU).prepare()
     assert not cache.exists()
+
+
+def test_it_is_told_how_many_images_were_looked_at(settings: WorkloadSettings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainable.workloads.retained._BLOCK", 25)
+    heard: list[tuple[int, int]] = []
+    workload = UnconditionalWorkload(settings, CPU)
+    workload.tell(lambda done, total: heard.append((done, total)))
+    workload.prepare()
+    assert heard == [(25, 62), (50, 62), (62, 62)]
+    heard.clear()
+    again = UnconditionalWorkload(settings, CPU)
+    again.tell(lambda done, total: heard.append((done, total)))
+    again.prepare()
+    assert heard == [], "what is known is not looked at"

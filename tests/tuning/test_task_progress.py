@@ -9,7 +9,7 @@ import torch
 
 from metrics.testing import tiny_denoiser
 from tuning import task_progress
-from tuning.task_progress import Listening, watching
+from tuning.task_progress import Listening, now_and_then, watching
 
 
 class Store:
@@ -98,3 +98,11 @@ def test_without_a_teller_nothing_is_watched() -> None:
     network = tiny_denoiser().network
     with watching(network, None):
         assert not network._forward_pre_hooks
+
+
+def test_what_is_said_often_is_told_now_and_then() -> None:
+    times, heard = iter([0.0, 0.0, 0.5, 1.2, 1.2, 1.3]), []
+    tell = now_and_then(lambda done, total: heard.append((done, total)), clock=lambda: next(times))
+    for done in range(4):
+        tell(done, 9)
+    assert heard == [(0, 9), (2, 9)]

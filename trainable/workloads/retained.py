@@ -13,6 +13,7 @@ from metrics.fid import GaussianStatistics
 from trainable.workloads.encoders import Encoders
 from trainable.workloads.images import Images, to_unit_range
 from trainable.workloads.seen_cache import Seen, SeenCache
+from trainable.workloads.workload import Told
 
 _BLOCK = 128  # images that are looked at together
 
@@ -25,7 +26,12 @@ class RetainSet:
         encoders: what the images are looked at through.
         device: where that is done.
         cache: where what was seen is kept for other studies, if anywhere.
+
+    Attributes:
+        told: hears how many images were looked at, and of how many; None where nobody waits.
     """
+
+    told: Told | None = None
 
     def __init__(
         self, images: Images, encoders: Encoders, device: torch.device, cache: SeenCache | None = None
@@ -56,6 +62,8 @@ class RetainSet:
                 descriptors.append(self._encoders.descriptor(images).cpu())
                 if self._encoders.features is not None:
                     features.append(self._encoders.features(images).cpu())
+                if self.told is not None:
+                    self.told(len(digests), len(self.images))
         return Seen(digests, torch.cat(descriptors), torch.cat(features) if features else None)
 
     def without(self, forget: Tensor) -> Tensor:

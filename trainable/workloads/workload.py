@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
@@ -15,6 +16,9 @@ from metrics.fid import GaussianStatistics
 from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.kinds import PipelineKind
+
+#: Is called with the number of images that were looked at, and of all.
+Told = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,9 @@ class Workload(ABC):
             size: rows.
             with_neighbours: fill ``ForgetRetainBatch.neighbours`` from ``prepared.nearest``.
         """
+
+    def tell(self, told: Told) -> None:  # noqa: B027 - to be overridden where it is worth it
+        """Let ``told`` hear how far ``prepare`` is. A workload that looks at few images has nothing to say."""
 
     @abstractmethod
     def prepare(self, num_nearest: int = 0) -> Prepared:
