@@ -23,21 +23,27 @@ def test_both_are_counted_compared_and_kept(real_study: Path, tmp_path: Path, mo
     StudyFiles(study).timing.write_text(json.dumps({}))
     clone = with_likelihood(tmp_path / "clone")
     result = evaluation.run(clone, study.parent, num_images=8, num_denoisings=2)
-    [row] = result.rows
-    assert len(row) == len(result.columns)
+    by_name = {row[0]: row for row in result.rows}
+    assert set(by_name) == {"ours", evaluation.AGAIN}
+    assert all(len(row) == len(result.columns) for row in result.rows)
     table = pd.read_csv(study / "published.csv", dtype={"trial_id": str})
-    assert sorted(zip(table["trial_id"], table["which"], strict=True)) == [
-        ("00000", "ours"), ("00000", "published"), ("00001", "ours"), ("00001", "published"),
-    ]  # fmt: skip
+    measured = [(trial, which) for trial in ("00000", "00001") for which in ("ours", "published", evaluation.AGAIN)]
+    assert list(zip(table["trial_id"], table["which"], strict=True)) == measured
     config = evaluation.CandidateModels(evaluation.load_study(study)).config
     rows = table.set_index(["trial_id", "which"])["network_rows"]
-    assert (rows[:, "published"] == 8 * 50 + 2 * (config.injection_timestep + 1) + 161).all()
+    published = 8 * 50 + 2 * (config.injection_timestep + 1) + 161
+    assert (rows[:, "published"] == published).all()
+    assert (rows[:, evaluation.AGAIN] == 8 * 50).all()
     ours = 8 * config.num_sampling_steps + 2 * config.num_denoising_steps + config.num_likelihood_evaluations
     assert (rows[:, "ours"] == ours).all()
-    assert float(row[2]) == pytest.approx(float(rows["00000", "published"] / ours), abs=0.05)
+    assert by_name["ours"][1:3] == (str(ours), " ".join([f"{published / ours:.1f}"] * 3))
+    assert by_name[evaluation.AGAIN][2:5] == ("–", "–", "–")
 
-    monkeypatch.setattr(evaluation, "_both", None)  # would fail if it were called
-    assert evaluation.run(clone, study.parent, num_images=8, num_denoisings=2) == result
+    kept = table[table["which"] != "published"]
+    kept.to_csv(study / "published.csv", index=False)
+    assert sorted(evaluation.run(clone, study.parent, num_images=8, num_denoisings=2).rows) == sorted(result.rows)
+    monkeypatch.setattr(evaluation, "_counted", None)  # would fail if it were called
+    assert sorted(evaluation.run(clone, study.parent, num_images=8, num_denoisings=2).rows) == sorted(result.rows)
 
 
 def test_ancestral_sampling_makes_the_images_that_the_model_stands_for() -> None:
