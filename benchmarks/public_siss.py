@@ -123,6 +123,8 @@ class PublicLikelihood:
 
     def __init__(self, clone: Path) -> None:
         package = ModuleType("public_likelihood")
+        for name in [name for name in sys.modules if name.startswith(f"{package.__name__}.")]:
+            del sys.modules[name]  # of another clone, or of this one before: its modules know each other's classes
         package.__path__ = [str(clone / _LIKELIHOOD)]
         sys.modules[package.__name__] = package  # whose modules import each other by relative names
         equations, likelihood = (
