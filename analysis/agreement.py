@@ -7,7 +7,7 @@ few calls is that by many from the same noise: for each setting that trades call
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -31,21 +31,23 @@ class Setting:
         part: what the names of the parts of ``Evidence`` that it makes have in them.
         candidates: values to try.
         reference: the value that counts as exact.
+        most: a field of the study that no value can exceed, if there is one.
     """
 
     name: str
     part: str
     candidates: tuple[int, ...]
     reference: int
+    most: str | None = None
 
     def of(self, config: StudyConfig) -> Setting:
         """With the study's own value among the candidates, and a reference of at least twice that."""
         own = int(getattr(config, self.name))
         reference = max(self.reference, 2 * own)
-        if self.name == DENOISING.name:  # there are no more timesteps below the one that is injected at
-            reference = max(min(reference, config.injection_timestep), own)
+        if self.most is not None:
+            reference = max(min(reference, int(getattr(config, self.most))), own)
         candidates = {value for value in (*self.candidates, own) if value < reference}
-        return Setting(self.name, self.part, tuple(sorted(candidates)), reference)
+        return replace(self, candidates=tuple(sorted(candidates)), reference=reference)
 
     def metrics(self, names: Sequence[str]) -> tuple[str, ...]:
         """Those of ``names`` that it changes."""
@@ -53,7 +55,7 @@ class Setting:
 
 
 SAMPLING: Final = Setting("num_sampling_steps", "sample", (5, 7, 10, 14, 20), 40)
-DENOISING: Final = Setting("num_denoising_steps", "denoising", (4, 6, 8, 12, 16), 40)
+DENOISING: Final = Setting("num_denoising_steps", "denoising", (4, 6, 8, 12, 16), 40, "injection_timestep")
 LIKELIHOOD: Final = Setting("num_likelihood_evaluations", "likelihood", (16, 24, 32, 40, 60), 160)
 SETTINGS: Final = (SAMPLING, DENOISING, LIKELIHOOD)
 
@@ -75,14 +77,13 @@ def agreement(measured: pd.DataFrame) -> pd.DataFrame:
         by_value = of_metric.pivot(index=["trial_id", "step"], columns="value", values="measured")
         network_rows = of_metric.groupby("value")["network_rows"].mean()
         reference = by_value[by_value.columns.max()]
-        known = reference[np.isfinite(reference)]
         for value in sorted(by_value.columns)[:-1]:
             table.append({
                 "setting": setting,
                 "value": int(value),
                 "metric": metric,
-                "spearman": spearman(by_value.loc[known.index, value], known),
-                "num_models": len(known),
+                "spearman": spearman(by_value[value], reference),
+                "num_models": int(np.isfinite(reference).sum()),
                 "network_rows": network_rows[value],
                 "share_of_rows": network_rows[value] / network_rows[by_value.columns.max()],
             })  # fmt: skip
@@ -108,8 +109,11 @@ def fewest(found: pd.DataFrame, least: float = LEAST_CORRELATION) -> Mapping[str
 def spearman(values: pd.Series, reference: pd.Series) -> float:
     """Spearman's rank correlation in [-1, 1]: Pearson's of the ranks, equal values sharing the mean of theirs.
 
-    NaN where ``reference`` is constant; 0 where ``values`` are, or are not all finite.
+    Of the rows whose ``reference`` is finite. NaN where these are all equal; 0 where ``values`` are, or are not all
+    finite.
     """
+    known = np.isfinite(reference)
+    values, reference = values[known], reference[known]
     if reference.nunique() < 2:
         return float("nan")
     if not np.isfinite(values).all() or values.nunique() < 2:

@@ -96,11 +96,12 @@ def show(study: Study, measured: pd.DataFrame, console: Console) -> None:
     console.print(table)
     console.print(Text("* what the study has. = : the finest measurement does not tell the models apart."))
     for setting, value in fewest(found).items():
-        own = getattr(study.config, setting)
+        own, tells = getattr(study.config, setting), found.loc[found["setting"] == setting, "spearman"].notna().any()
         enough = f"{value} would do" if value is not None else f"no value below {largest[setting]} does"
+        enough = enough if tells else "the models cannot be told apart, so that nothing is known"
         console.print(Text(f"{setting}: {enough} for a correlation of {LEAST_CORRELATION} (the study has {own})."))
-    if num_models < FEWEST_MODELS:
-        console.print(Text(f"These are fewer than {FEWEST_MODELS} trials: a high correlation may be chance."))
+    if (least := int(found["num_models"].min())) < FEWEST_MODELS:
+        console.print(Text(f"Some are of {least} models: of fewer than {FEWEST_MODELS}, a high one may be chance."))
 
 
 def _figure(correlation: float | None) -> str:

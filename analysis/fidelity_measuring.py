@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from analysis.agreement import DENOISING, SAMPLING, SETTINGS, Setting
+from analysis.agreement import SAMPLING, SETTINGS, Setting
 from analysis.candidate_model import CandidateModels, reading
 from analysis.load import Study, StudyError
 from analysis.progress import Watch
 from analysis.table import rows
 from diffusion.rng import derive_seed
+from metrics import METRICS
 from metrics.accounting import told_of_rows
 from metrics.expected import Sizes, expected_rows, work_of
 from metrics.metric import Measurement
@@ -26,6 +28,8 @@ from tuning.files import write_csv_atomic
 
 #: Its trial and its step.
 Model = tuple[str, int]
+#: Parts of the evidence that are made of samples where the model takes prompts.
+RESTORED: Final = frozenset({"denoisings", "denoising_descriptors"})
 COLUMNS = ("num_images", "trial_id", "step", "setting", "value", "metric", "measured", "network_rows")
 
 
@@ -49,6 +53,7 @@ class FidelityMeasuring:
         self, study: Study, inputs: Path | None, num_images: int, watch: Watch, settings: Sequence[Setting] = SETTINGS
     ) -> None:
         self._study, self._watch, self._num_images = study, watch, num_images
+        self._chosen = last_candidates(study)
         self._seed = derive_seed(study.config.seed, "fidelity")
         watch.stage("read images")
         self._models = CandidateModels(study, inputs)
@@ -64,9 +69,14 @@ class FidelityMeasuring:
             StudyError: the weights of a model are not there.
         """
         known = _read(file)
-        models = last_candidates(self._study)
+        models = self._chosen
         tasks = [(model, setting, value) for model in models for setting, value in self._values()]
         left = [task for task in tasks if not self._is_known(known, *task)]
+        if not tasks:
+            raise StudyError(
+                f"a setting must change a metric that the search goes by, but {', '.join(self._goals)} depend on none; "
+                "there is nothing to compare"
+            )
         self._watch.total(sum(self._expected(setting, value) for _, setting, value in left))
         for position, model in enumerate(models):
             wanted = [(setting, value) for of, setting, value in left if of == model]
@@ -86,13 +96,16 @@ class FidelityMeasuring:
 
     def _metrics(self, setting: Setting) -> tuple[str, ...]:
         """What the search goes by, and the setting changes: under prompts what is restored is what was sampled."""
-        config = self._config
-        wanted = [*(of.metric for of in config.objectives), *(of.metric for of in config.constraints)]
-        names = tuple(dict.fromkeys(wanted))
-        if self._subjects[0].space.prompts and setting.name in {SAMPLING.name, DENOISING.name}:
-            both = {*SAMPLING.metrics(names), *DENOISING.metrics(names)}
-            return tuple(name for name in names if name in both and setting.name == SAMPLING.name)
-        return setting.metrics(names)
+        names = self._goals
+        sampled = {name for name in names if self._subjects[0].space.prompts and RESTORED & set(METRICS[name].needs)}
+        if setting.name == SAMPLING.name:
+            return tuple(name for name in names if name in {*SAMPLING.metrics(names), *sampled})
+        return tuple(name for name in setting.metrics(names) if name not in sampled)
+
+    @cached_property
+    def _goals(self) -> tuple[str, ...]:
+        objectives, constraints = self._config.objectives, self._config.constraints
+        return tuple(dict.fromkeys([*(of.metric for of in objectives), *(of.metric for of in constraints)]))
 
     def _measure(self, model: Model, wanted: Sequence[tuple[Setting, int]]) -> Iterator[Mapping[str, Any]]:
         found: dict[tuple[str, int], list[dict[str, Measurement]]] = {}
@@ -131,7 +144,7 @@ class FidelityMeasuring:
     def _belonging(self, known: pd.DataFrame, tasks: Sequence[tuple[Model, Setting, int]]) -> pd.DataFrame:
         keys = {(*model, setting.name, value) for model, setting, value in tasks}
         columns = known[["trial_id", "step", "setting", "value"]].itertuples(index=False)
-        belongs = np.array([tuple(row) in keys for row in columns])
+        belongs = np.array([tuple(row) in keys for row in columns], dtype=bool)
         return known[belongs & (known["num_images"] == self._num_images).to_numpy()].reset_index(drop=True)
 
 
@@ -146,7 +159,9 @@ def last_candidates(study: Study) -> list[Model]:
     Raises:
         StudyError: there are fewer than two.
     """
-    last = study.candidates.sort_values("step").groupby("trial_id").tail(1).sort_values("trial_id")
+    last = study.candidates
+    if len(last):
+        last = last.sort_values("step").groupby("trial_id").tail(1).sort_values("trial_id")
     if len(last) < 2:
         raise StudyError(
             f"an order needs the models of at least two trials, but {study.name} has {len(last)}; wait for more reports"

@@ -38,7 +38,7 @@ from tuning.files import write_csv_atomic
 METRICS: Final = ("sscd", "nll", "fid")
 AGAIN: Final = "published, other noise"
 NUM_STEPS: Final = 50
-_COLUMNS: Final = ("num_images", "trial_id", "step", "which", *METRICS, "network_rows")
+_COLUMNS: Final = ("num_images", "num_denoisings", "seed", "trial_id", "step", "which", *METRICS, "network_rows")
 
 
 def run(
@@ -56,17 +56,21 @@ def run(
     fidelity = replace(fidelity, num_images=num_images, num_denoisings=num_denoisings, num_probes=1)
     file, chosen = study.files.root / "published.csv", last_candidates(study)
     table = rows(pd.read_csv(file, dtype={"trial_id": str})) if file.is_file() else []
-    table = [row for row in table if row["num_images"] == num_images and (row["trial_id"], row["step"]) in chosen]
-    done = {(row["trial_id"], row["step"], row["which"]) for row in table}
+    how = {"num_images": num_images, "num_denoisings": num_denoisings, "seed": seed}
+
+    def belongs(row: Mapping[str, Any]) -> bool:
+        return all(row[name] == value for name, value in how.items()) and (row["trial_id"], row["step"]) in chosen
+
+    done = {(row["trial_id"], row["step"], row["which"]) for row in table if belongs(row)}
     with one_thread():
         for model in chosen:
             missing = [which for which in _EVALUATIONS if (*model, which) not in done]
             for denoiser, subject in models.of(*model) if missing else ():
                 for which in missing:
-                    key = {"num_images": num_images, "trial_id": model[0], "step": model[1], "which": which}
+                    key = {**how, "trial_id": model[0], "step": model[1], "which": which}
                     table.append(key | _counted(_EVALUATIONS[which], denoiser, subject, fidelity, likelihood, seed))
             write_csv_atomic(file, _COLUMNS, table)
-    return _result(pd.DataFrame(table), study.name, fidelity)
+    return _result(pd.DataFrame([row for row in table if belongs(row)]), study.name, fidelity)
 
 
 def _counted(evaluation: _Evaluation, denoiser: Denoiser, *given: Any) -> dict[str, float]:
@@ -96,7 +100,7 @@ def _published(
 def _again(
     denoiser: Denoiser, subject: Subject, fidelity: Fidelity, likelihood: PublicLikelihood, seed: int
 ) -> dict[str, float]:
-    """The Fréchet distance of the published sampler from other noise: what no evaluation of as many images exceeds."""
+    """The Fréchet distance of the published sampler from other noise: what noise alone makes of an order."""
     evidence = Evidence(denoiser, subject, fidelity, seed)
     with evaluating(denoiser.network):
         vars(evidence)["samples"] = ancestral_samples(denoiser, subject, fidelity, seed + 1)

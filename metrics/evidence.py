@@ -189,15 +189,15 @@ class Evidence:
     @cached_property
     def forget_descriptors(self) -> Tensor:
         """Descriptors of the clean forget images, (F, D)."""
-        with self._making("forget_descriptors"):
-            return self.subject.forget_descriptors
+        part, subject = "forget_descriptors", self.subject
+        return subject.once(part, lambda: self._encoded(part, subject.descriptor, subject.forget))
 
     @cached_property
     def neighbour_descriptors(self) -> Tensor:
         """Descriptors of the clean neighbours, (K, D)."""
-        self._neighbours(self.subject.neighbours)
-        with self._making("neighbour_descriptors"):
-            return self.subject.neighbour_descriptors
+        part, subject = "neighbour_descriptors", self.subject
+        neighbours = self._neighbours(subject.neighbours)
+        return subject.once(part, lambda: self._encoded(part, subject.descriptor, neighbours))
 
     @cached_property
     def forget_likelihood(self) -> Likelihood:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
-from functools import cached_property
-from typing import Final
 
-import torch
 from torch import Tensor
 
 from metrics.fid import GaussianStatistics
 from metrics.space import ModelSpace
 
 Encoder = Callable[[Tensor], Tensor]
-#: Images that are described together.
-_BLOCK: Final = 128
 
 
 @dataclass(frozen=True)
@@ -101,25 +96,18 @@ class Subject:
     quality: Encoder | None = None
     memorised: Encoder | None = None
     latent: ModelSpace | None = None
+    _made: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def space(self) -> ModelSpace:
         """What the network works on."""
         return self.latent or ModelSpace(self.forget, self.neighbours, self.retain)
 
-    @cached_property
-    def forget_descriptors(self) -> Tensor:
-        """Descriptors of the forget images, (F, D) on the CPU; looked at once, in all reports."""
-        return self._described(self.forget)
-
-    @cached_property
-    def neighbour_descriptors(self) -> Tensor:
-        """Descriptors of the neighbours, (K, D) on the CPU."""
-        return self._described(self.neighbours)
-
-    def _described(self, images: Tensor) -> Tensor:
-        with torch.no_grad():
-            return torch.cat([self.descriptor(block).cpu() for block in torch.split(images, _BLOCK)])
+    def once(self, part: str, make: Callable[[], Tensor]) -> Tensor:
+        """A part of the evidence that is the same in every report: made when it is first asked for."""
+        if part not in self._made:
+            self._made[part] = make()
+        return self._made[part]
 
     def __post_init__(self) -> None:
         groups = {"forget": self.forget, "neighbours": self.neighbours, "retain": self.retain}

@@ -247,7 +247,7 @@ def prepare(
     workloads = source.open_each()
     if teller is not None:
         for workload in workloads:
-            workload.tell(now_and_then(teller.tell))
+            workload.told = now_and_then(teller.tell)
     num_nearest = max(METHODS[name].num_neighbours for name in methods)
     prepared = tuple(workload.prepare(num_nearest) for workload in workloads)
     return prepared, dict(workloads[0].subject(prepared[0]).labels)

@@ -113,11 +113,11 @@ def _baseline(config: StudyConfig, workers: Workers, files: StudyFiles, view: Lo
         baseline = workers.measure_baseline()
         keep(config, key, baseline, files)
     baseline.save(files.baseline)
-    if not baseline.grid_error <= LARGEST_GRID_ERROR:
+    if baseline.grid_error > LARGEST_GRID_ERROR:
         view.message(
-            f"nll of the untouched model is {baseline.grid_error:.3f} bits per dimension from what twice as many "
-            f"evaluations give; more than {LARGEST_GRID_ERROR}: give more than num_likelihood_evaluations="
-            f"{config.num_likelihood_evaluations} to be nearer"
+            f"under the untouched model the nll of a forget image is {baseline.grid_error:.4f} bits per dimension from "
+            f"what twice as many evaluations give, more than {LARGEST_GRID_ERROR}; raise num_likelihood_evaluations, "
+            f"which is {config.num_likelihood_evaluations}"
         )
     return baseline
 

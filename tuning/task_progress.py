@@ -1,8 +1,8 @@
 """How far a task is, told by its worker and read by the driver while it runs.
 
 It goes through the key-value store of Ray's head, which every worker talks to anyway: a few bytes, at most once a
-second, from a thread of its own. No process is needed for it, none waits for it, and what a lost worker told stays
-until the task runs again elsewhere and tells anew. What cannot be told is let go.
+second, from a thread of its own while a network is watched. No process is needed for it, and what a lost worker told
+stays until the task runs again elsewhere and tells anew. What cannot be told is let go.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two looks at how far tasks are.
 LOOK_SECONDS: Final = 1.0
-#: What a task takes that finds out by itself how much there is to do.
+#: What a task takes that tells how much there is to do along with how much is done.
 UNKNOWN: Final = 1
 
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 
+from analysis.agreement import DENOISING, LIKELIHOOD, SAMPLING, SETTINGS
 from analysis.fidelity import main
-from analysis.fidelity_measuring import COLUMNS
+from analysis.fidelity_measuring import COLUMNS, FidelityMeasuring
+from analysis.load import StudyError, load_study
+from analysis.progress import Quiet
 from tuning.files import StudyFiles
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -39,7 +43,7 @@ def test_models_are_measured_printed_kept_and_not_measured_again(
     assert "% done" in progress
     for name in TRIED:
         assert f"{name}: " in printed
-    assert "fewer than 30 trials" in printed
+    assert "of fewer than 30, a high one may be chance" in printed
     table = pd.read_csv(StudyFiles(study).fidelity, dtype={"trial_id": str})
     assert list(table.columns) == list(COLUMNS)
     assert set(table["trial_id"]) == {"00000", "00001"}
@@ -91,3 +95,31 @@ def test_there_must_be_a_study_with_two_trials(study: Path, capsys: pytest.Captu
     with pytest.raises(SystemExit):
         run(study, "--images", "1")
     assert "at least 2, but got '1'" in capsys.readouterr().err
+
+
+def test_a_study_without_reports_is_told_to_wait(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    begun = Path(shutil.copytree(study, study.parent / "begun"))
+    for file in (StudyFiles(begun).reports, StudyFiles(begun).front):
+        file.unlink()
+    assert run(begun, "--quiet") == 2
+    assert "at least two trials, but begun has 0; wait for more reports" in " ".join(capsys.readouterr().err.split())
+
+
+def test_under_prompts_what_is_restored_is_what_was_sampled_and_neighbours_are_not(real_study: Path) -> None:
+    measuring = FidelityMeasuring(load_study(real_study), None, 8, Quiet())
+    names = ("sscd", "sscd_neighbours", "fid", "nll")
+    measuring._goals = names
+    by_setting = {setting.name: measuring._metrics(setting) for setting in SETTINGS}
+    assert by_setting[DENOISING.name] == ("sscd", "sscd_neighbours")
+    measuring._subjects = [SimpleNamespace(space=SimpleNamespace(prompts={"a photo": None}))]
+    by_setting = {setting.name: measuring._metrics(setting) for setting in SETTINGS}
+    assert by_setting[SAMPLING.name] == ("sscd", "fid")
+    assert by_setting[DENOISING.name] == ("sscd_neighbours",)
+    assert by_setting[LIKELIHOOD.name] == ("nll",)
+
+
+def test_goals_that_no_setting_changes_leave_nothing_to_compare(real_study: Path, tmp_path: Path) -> None:
+    measuring = FidelityMeasuring(load_study(real_study), None, 8, Quiet())
+    measuring._goals = ("membership_loss",)
+    with pytest.raises(StudyError, match="membership_loss depend on none"):
+        measuring.run(tmp_path / "fidelity.csv")

@@ -158,8 +158,7 @@ def test_a_fidelity_of_nothing_is_refused() -> None:
 
 
 def _subject(**changes: object) -> Subject:
-    tiny = tiny_subject()
-    return Subject(**{**{name: getattr(tiny, name) for name in tiny.__dataclass_fields__}, **changes})  # type: ignore[arg-type]
+    return replace(tiny_subject(), **changes)  # type: ignore[arg-type]
 
 
 def test_images_of_different_sizes_are_refused() -> None:

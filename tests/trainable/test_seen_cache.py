@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 
 from benchmarks.embedded import ASSETS
+from trainable.checkpoint import load_state
 from trainable.workloads.encoders import Encoders, open_all
 from trainable.workloads.retained import RetainSet
 from trainable.workloads.seen_cache import SeenCache
@@ -112,11 +112,11 @@ def test_another_image_or_network_is_looked_at_again(
     before = key(settings)
     change(settings)
     assert key(settings) != before
-    assert SeenCache(settings.retain, SHAPE, (), CPU)._file.parent == cache
+    assert SeenCache(settings.retain, SHAPE, (), CPU).place.parent == cache
 
 
 def key(settings: WorkloadSettings, shape: tuple[int, int, int] = SHAPE, device: torch.device = CPU) -> str:
-    return SeenCache(settings.retain, shape, (settings.descriptor, settings.features), device)._file.name
+    return SeenCache(settings.retain, shape, (settings.descriptor, settings.features), device).place.name
 
 
 def _alter_image(file: Path) -> None:
@@ -128,28 +128,46 @@ def _alter_image(file: Path) -> None:
 
 def test_what_computes_it_is_part_of_the_key(settings: WorkloadSettings, monkeypatch: pytest.MonkeyPatch) -> None:
     keys = {key(settings), key(settings, (3, 28, 28)), key(settings, device=torch.device("cuda"))}
-    monkeypatch.setattr(torch, "__version__", "0.0")
+    monkeypatch.setattr("trainable.workloads.seen_cache.version", lambda package: "0.0")
+    keys.add(key(settings))
+    monkeypatch.setattr(torch, "get_float32_matmul_precision", lambda: "high")
+    keys.add(key(settings))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 77)
     keys.add(key(settings))
     monkeypatch.setattr("trainable.workloads.seen_cache._PREPROCESSING", ("metrics",))
     keys.add(key(settings))
-    assert len(keys) == 5
+    assert len(keys) == 7
 
 
-def test_a_damaged_file_is_made_anew(settings: WorkloadSettings, looks: list[int], cache: Path) -> None:
+@pytest.mark.parametrize("at", [0.02, 0.5, 0.98])
+def test_a_damaged_file_is_made_anew(settings: WorkloadSettings, looks: list[int], cache: Path, at: float) -> None:
+    """A digest with a bit flipped would let a copy of the forget image pass as one to keep."""
     first = prepared(settings)
-    [file] = cache.iterdir()
-    file.write_bytes(file.read_bytes()[:-100])
+    [file] = cache.glob("*/state.pt")
+    content = bytearray(file.read_bytes())
+    content[int(at * len(content))] ^= 1
+    file.write_bytes(content)
     assert_same(first, prepared(settings))
     assert len(looks) == 2
     assert_same(first, prepared(settings))
     assert len(looks) == 2
+
+
+def test_a_trial_which_is_told_what_was_prepared_does_not_read_all_images_for_it(
+    settings: WorkloadSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = prepared(settings)
+    monkeypatch.setattr(SeenCache, "place", None)  # would fail if it were asked for
+    workload = UnconditionalWorkload(settings, CPU)
+    assert len(workload.subject(known).retain)
+    assert len(workload.batch(known, 0, 0, 0, 4)) == 4
 
 
 def test_no_picture_is_kept(settings: WorkloadSettings, cache: Path) -> None:
     prepared(settings)
-    [file] = cache.iterdir()
+    [place] = cache.iterdir()
     count = 60 + NUM_COPIES
-    sizes = {name: tuple(tensor.shape) for name, tensor in load_file(file).items()}
+    sizes = {name: tuple(tensor.shape) for name, tensor in load_state(place, CPU).items()}
     assert sizes["digests"] == (count, 32)
     assert set(sizes) == {"digests", "descriptors", "features"}
     assert all(shape[0] == count and shape[1] < 28 * 28 for shape in sizes.values())
@@ -180,11 +198,11 @@ def test_it_is_told_how_many_images_were_looked_at(settings: WorkloadSettings, m
     monkeypatch.setattr("trainable.workloads.retained._BLOCK", 25)
     heard: list[tuple[int, int]] = []
     workload = UnconditionalWorkload(settings, CPU)
-    workload.tell(lambda done, total: heard.append((done, total)))
+    workload.told = lambda done, total: heard.append((done, total))
     workload.prepare()
     assert heard == [(25, 62), (50, 62), (62, 62)]
     heard.clear()
     again = UnconditionalWorkload(settings, CPU)
-    again.tell(lambda done, total: heard.append((done, total)))
+    again.told = lambda done, total: heard.append((done, total))
     again.prepare()
     assert heard == [], "what is known is not looked at"

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from PIL import Image
 
 from trainable.testing import NUM_RETAIN, TinyWorkload
 from trainable.workloads.rows import nearest_by_distance
+from tuning.measuring import prepare
 
 CPU = torch.device("cpu")
 
@@ -136,3 +138,9 @@ def test_neighbours_of_a_row_belong_to_its_forget_image(plan):
     assert batch.neighbours.shape == (5, 4, *batch.forget.shape[1:])
     with pytest.raises(ValueError, match="prepare"):
         opened.batch(plan.prepared[0], 7, 3, 0, 5, with_neighbours=True)
+
+
+def test_preparing_tells_how_far_it_is(plan):
+    heard = []
+    prepare(plan.source, ("siss",), SimpleNamespace(tell=lambda *told: heard.append(told)))
+    assert heard == [(NUM_RETAIN, NUM_RETAIN)], "all of them are one block"

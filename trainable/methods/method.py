@@ -21,7 +21,7 @@ from trainable.batch import ForgetRetainBatch
 
 @dataclass(frozen=True)
 class Losses:
-    """Squared errors summed over pixels, one a row that has the term, shape (at most B,); None for no such row."""
+    """Squared errors summed over pixels, shape (B,): 0 for a row without the term, None where no row has it."""
 
     retain: Tensor | None
     forget: Tensor | None

@@ -13,18 +13,22 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trainable.checkpoint import load_state, save_state, sync
 from trainable.content import content_digest
+from trainable.failure import TrialFailure
 
 _PROJECT: Final = Path(__file__).resolve().parents[2]
 _PREPROCESSING: Final = ("metrics", "trainable/workloads")
+#: What decodes images, and what networks are of.
+_PACKAGES: Final = ("torch", "torchvision", "torch-fidelity", "pillow", "numpy")
 
 
 @dataclass(frozen=True)
@@ -49,36 +53,44 @@ class SeenCache:
     def __init__(
         self, images: str, shape: tuple[int, int, int], networks: Sequence[str | None], device: torch.device
     ) -> None:
+        self._files, self._shape, self._device = (images, *networks), shape, device
+
+    @cached_property
+    def place(self) -> Path:
+        """The directory of it. Reads all images: a trial, which is told what was prepared, need not ask."""
         sources = [file for part in _PREPROCESSING for file in sorted((_PROJECT / part).rglob("*.py"))]
-        given = [content_digest(location) for location in (images, *networks, *map(str, sources))]
-        parts = [given, shape, device.type, torch.__version__]
-        self._file = cache_directory() / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]}.safetensors"
+        digests = [content_digest(location) for location in (*self._files, *map(str, sources))]
+        arithmetic = (self._device.type, torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32,
+                      torch.get_num_threads())  # fmt: skip
+        parts = [digests, self._shape, arithmetic, [_version(name) for name in _PACKAGES]]
+        return cache_directory() / hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:32]
 
     def recall(self) -> Seen | None:
-        """What was kept; None where there is nothing that can be read."""
+        """What was kept; None where there is nothing, or it is damaged."""
         try:
-            kept = load_file(self._file)
+            kept = load_state(self.place, torch.device("cpu"))
             digests = [bytes(row.tolist()) for row in kept["digests"]]
-            return Seen(digests, kept["descriptors"], kept.get("features"))
-        except (OSError, SafetensorError, KeyError):
+            return Seen(digests, kept["descriptors"], kept["features"])
+        except (TrialFailure, OSError, RuntimeError, KeyError):
             return None
 
     def keep(self, seen: Seen) -> None:
-        """Keep it for later, whole or not at all; where there is no room for it, not."""
-        tensors = {"digests": torch.tensor([list(digest) for digest in seen.digests], dtype=torch.uint8)}
-        tensors |= {"descriptors": seen.descriptors.contiguous()}
-        if seen.features is not None:
-            tensors |= {"features": seen.features.contiguous()}
-        temporary = self._file.with_name(f".{self._file.name}.{os.getpid()}.tmp")
-        with suppress(OSError, SafetensorError):
-            self._file.parent.mkdir(parents=True, exist_ok=True)
-            save_file(tensors, temporary)
-            os.replace(temporary, self._file)
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        """Keep it for later, whole and with a checksum or not at all; where there is no room for it, not."""
+        digests = torch.tensor([list(digest) for digest in seen.digests], dtype=torch.uint8)
+        with suppress(OSError, RuntimeError):
+            self.place.mkdir(parents=True, exist_ok=True)
+            save_state(self.place, {"digests": digests, "descriptors": seen.descriptors, "features": seen.features})
+            sync(self.place)
 
 
 def cache_directory() -> Path:
     """Where things are kept by content: ``UNLEARNING_CACHE``, or ``unlearning`` in the user's cache directory."""
     default = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "unlearning"
     return Path(os.environ.get("UNLEARNING_CACHE") or default).expanduser()
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""

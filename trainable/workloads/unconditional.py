@@ -23,7 +23,7 @@ from trainable.workloads.retained import RetainSet
 from trainable.workloads.rows import draw_rows, nearest_by_distance, nearest_of
 from trainable.workloads.saving import forget_origin
 from trainable.workloads.seen_cache import SeenCache
-from trainable.workloads.workload import Prepared, Told, Workload
+from trainable.workloads.workload import Prepared, Workload
 
 
 @dataclass(frozen=True)
@@ -98,12 +98,10 @@ class UnconditionalWorkload(Workload):
             neighbours=neighbours,
         )
 
-    def tell(self, told: Told) -> None:
-        self._retained.told = told
-
     def prepare(self, num_nearest: int = 0) -> Prepared:
         """Reads every retain image once, however many forget sets there are, and once more for ``num_nearest``."""
         retained = self._retained
+        retained.told = self.told
         kept = retained.without(self.forget)
         if not len(kept):
             raise ValueError(

@@ -72,9 +72,11 @@ class Workload(ABC):
 
     Attributes:
         kind: of the pipelines that it takes; None where it takes what it can load.
+        told: hears how far ``prepare`` is, where somebody waits; a workload that looks at few images says nothing.
     """
 
     kind: ClassVar[PipelineKind | None] = None
+    told: Told | None = None
 
     def __init__(self, settings: WorkloadSettings, device: torch.device) -> None:
         self.settings = settings
@@ -107,9 +109,6 @@ class Workload(ABC):
             size: rows.
             with_neighbours: fill ``ForgetRetainBatch.neighbours`` from ``prepared.nearest``.
         """
-
-    def tell(self, told: Told) -> None:  # noqa: B027 - to be overridden where it is worth it
-        """Let ``told`` hear how far ``prepare`` is. A workload that looks at few images has nothing to say."""
 
     @abstractmethod
     def prepare(self, num_nearest: int = 0) -> Prepared:
