@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import tarfile
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 PERIOD: Final = 2.0
 #: Seconds that the end of a study waits for a store that does not answer.
 PATIENCE: Final = 60.0
+#: All records of one moment in one object, which a store has whole or not: a machine may be lost while it copies.
+ARCHIVE: Final = ".records.tar"
 #: How often files that change all the time are tried to be read as they are at one moment.
 TRIES: Final = 20
 
@@ -38,7 +41,8 @@ class Mirror:
     """Copies the files of a study's directory to its store while the study runs.
 
     What the store gets is what the files were at one moment: the records and Optuna's journal of different moments
-    would contradict each other.
+    would contradict each other. So they go there together in one archive, by which a study goes on, and then each by
+    itself for whoever looks at one.
 
     Args:
         files: the study's paths.
@@ -85,6 +89,8 @@ class Mirror:
     def _copy_by(self, staged: Depot) -> None:
         """By way of a copy on this machine; the launch number comes last, since it says that the others are there."""
         marks = _snapshot(self._files, staged.root)
+        if _records(marks, self._files) != _records(self._copied, self._files):
+            staged.upload(_packed(staged.root, [path.name for path in _records(marks, self._files)]))
         for path in sorted(marks, key=lambda path: path == self._files.launch):
             if self._copied.get(path) != marks[path]:
                 staged.upload(staged.root / path.relative_to(self._files.root))
@@ -117,10 +123,25 @@ def _snapshot(files: StudyFiles, target: Path) -> Marks:
     raise OSError("they change faster than they can be read")
 
 
+def _records(marks: Marks, files: StudyFiles) -> Marks:
+    """Those of the files of the directory itself."""
+    return {path: mark for path, mark in marks.items() if path.parent == files.root}
+
+
+def _packed(folder: Path, names: Iterable[str]) -> Path:
+    """An archive, in a folder, of files of it."""
+    archive = folder / ARCHIVE
+    with tarfile.open(archive, "w") as tar:
+        for name in names:
+            tar.add(folder / name, arcname=name)
+    return archive
+
+
 def _marks(files: StudyFiles) -> Marks:
     """Files of the directory itself, and pictures that no worker has handed over, with what tells a change."""
     paths = [path for path in files.root.iterdir() if path.is_file() and not path.name.endswith(".tmp")]
-    paths = [path for path in paths if path != files.taken_over]  # of this machine alone
+    others = {files.taken_over, files.root / ARCHIVE}  # of this machine alone; of the store
+    paths = [path for path in paths if path not in others]
     paths += [path for path in files.images.glob("*.png") if not path.name[0].isdigit()]
     found: Marks = {}
     for path in paths:
@@ -155,12 +176,31 @@ def bring_back(storage_path: str, root: Path, told: Told = nobody) -> None:
         latest = StudyFiles(Path(folder) / files.name)
         source = Depot(latest.root, storage_path)
         names = [name for name, is_folder in source.entries(latest.root).items() if not is_folder]
-        for done, name in enumerate(names, start=1):
-            source.download(latest.root / name)
-            told(files.name, done, len(names))
+        take = _unpacked(source) if ARCHIVE in names else _one_by_one(source, names)
+        for done, total in take:
+            told(files.name, done, total)
         if not latest.study.is_file() or _launch(files) >= _launch(latest):
             return
         _take_over(latest, files)
+
+
+def _unpacked(source: Depot) -> Iterator[tuple[int, int]]:
+    """Fetch the archive into the depot's root and unpack it there; yields how many files are there, of how many."""
+    archive = source.root / ARCHIVE
+    source.download(archive)
+    with tarfile.open(archive) as tar:
+        members = tar.getmembers()
+        for done, member in enumerate(members, start=1):
+            tar.extract(member, source.root, filter="data")
+            yield done, len(members)
+    archive.unlink()
+
+
+def _one_by_one(source: Depot, names: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """The same of a store that has no archive yet."""
+    for done, name in enumerate(names, start=1):
+        source.download(source.root / name)
+        yield done, len(names)
 
 
 def _take_over(latest: StudyFiles, files: StudyFiles) -> None:

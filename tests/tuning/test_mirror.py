@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from trainable.depot import Depot
 from tuning.files import StudyFiles
-from tuning.mirror import Mirror, begin_launch, bring_back
+from tuning.mirror import ARCHIVE, Mirror, begin_launch, bring_back
 
 
 def new_study(root: Path, *reports: str) -> StudyFiles:
@@ -30,7 +31,8 @@ def mirrored(files: StudyFiles, store: str) -> Mirror:
 @pytest.fixture
 def store(s3: str, request: pytest.FixtureRequest) -> str:
     """A part of the store for each test."""
-    return f"{s3}/{request.node.name}"
+    name = re.sub(r"\W+", "-", request.node.name)
+    return f"{s3}/{name}"
 
 
 def test_what_changes_is_copied_and_the_rest_is_not_copied_again(
@@ -47,9 +49,14 @@ def test_what_changes_is_copied_and_the_rest_is_not_copied_again(
     (files.images / "front.png").write_bytes(b"picture")
     (files.images / "00001-2-samples.png").write_bytes(b"from a worker")
     assert mirror.copy()
-    assert uploaded == ["reports.csv", "front.png"]
+    assert uploaded == [ARCHIVE, "reports.csv", "front.png"]
     assert mirror.copy()
-    assert len(uploaded) == 2
+    (files.images / "front.png").write_bytes(b"another picture")
+    assert mirror.copy()
+    assert uploaded[3:] == ["front.png"], "no record has changed"
+    (files.root / ARCHIVE).write_bytes(b"brought here by somebody who copied the store")
+    assert mirror.copy()
+    assert len(uploaded) == 4, "it is no record"
 
 
 def test_another_machine_takes_the_records_over(store: str, tmp_path: Path) -> None:
@@ -154,6 +161,48 @@ def test_copies_are_of_one_moment(store: str, tmp_path: Path) -> None:
         if there.study.exists():
             reports, journal = there.reports.read_text().split()[1:], there.journal.read_text().split()
             assert len(reports) - 1 <= len(journal) <= len(reports)
+
+
+@pytest.mark.parametrize("uploads", range(6))
+def test_a_machine_that_is_lost_while_it_copies_leaves_one_moment(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uploads: int
+) -> None:
+    """However many files of the later moment the store has by then."""
+    files = new_study(tmp_path / "here" / "study", "1")
+    files.journal.write_text("1\n")
+    files.trials.write_text("1\n")
+    begin_launch(files)
+    mirror = mirrored(files, store)
+    files.reports.write_text("step\n1\n2\n")
+    for path in (files.journal, files.trials):
+        path.write_text("1\n2\n")
+    upload, left = Depot.upload, iter(range(uploads))
+
+    def is_lost(self: Depot, path: Path) -> None:
+        if next(left, None) is None:
+            raise OSError("lost")
+        upload(self, path)
+
+    with monkeypatch.context() as lost:
+        lost.setattr(Depot, "upload", is_lost)
+        assert mirror.copy() == (uploads >= 4)
+    there = StudyFiles(tmp_path / "there" / "study")
+    bring_back(store, there.root)
+    found = {there.reports.read_text().split()[-1], there.journal.read_text().split()[-1],
+             there.trials.read_text().split()[-1]}  # fmt: skip
+    assert found == ({"2"} if uploads else {"1"})
+    assert not (there.root / ARCHIVE).exists()
+
+
+def test_a_store_from_before_there_was_an_archive_is_read(store: str, tmp_path: Path) -> None:
+    files = new_study(tmp_path / "here" / "study", "1")
+    begin_launch(files)
+    depot = Depot(files.root, store)
+    for path in (files.study, files.reports, files.launch):
+        depot.upload(path)
+    there = StudyFiles(tmp_path / "there" / "study")
+    bring_back(store, there.root)
+    assert there.reports.read_text() == files.reports.read_text()
 
 
 def test_records_that_never_stand_still_are_said_and_no_thread_ends_by_them(
