@@ -65,10 +65,7 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
         from tuning.summary import final_summary
         from tuning.terminal import StudyView
 
-        metrics = tuple(
-            dict.fromkeys([*(o.metric for o in config.objectives), *(c.metric for c in config.constraints)])
-        )
-        with StudyView(console, config.name, metrics=metrics, quiet=options.quiet) as view:
+        with StudyView(console, config.name, metrics=config.judged_metrics, quiet=options.quiet) as view:
             result = run_study(config, view, resume=options.resume)
     except KeyboardInterrupt:
         if not (config.root / "study.yaml").exists():

@@ -19,7 +19,7 @@ import yaml
 
 from analysis.load import Study, StudyError
 from tuning.baseline import UNTOUCHED, Measured
-from tuning.config import Objective
+from tuning.goals import Objective
 from tuning.problems import redact
 from tuning.schema import dump
 

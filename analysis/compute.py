@@ -17,7 +17,6 @@ from analysis.scene import can_judge
 from analysis.table import numeric, rows
 from tuning.events import Event, EventName, read_events
 from tuning.launches import launches, total_seconds
-from tuning.outcome import Goals
 
 _COLUMNS: Final = ("seconds", "trial_id", "step", "hypervolume")
 _HOUR: Final = 3600.0
@@ -40,7 +39,7 @@ def hypervolume_by_compute(study: Study) -> pd.DataFrame:
     order = [place for place in _order(study) if place[1:] in known]
     if is_repeated(reports):
         return _of_means(study, ideal, order)
-    front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, ideal))
+    front = GrowingFront(study.goals)
     table = []
     for seconds, trial_id, step in order:
         front.add(known[trial_id, step])

@@ -24,7 +24,7 @@ from analysis.choice import study_of
 from analysis.load import Study, StudyError
 from analysis.progress import watching
 from analysis.table import rows
-from tuning.config import StudyConfig
+from tuning.schema import StudyConfig
 
 _INTERRUPTED: Final = 130
 

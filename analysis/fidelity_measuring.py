@@ -104,8 +104,7 @@ class FidelityMeasuring:
 
     @cached_property
     def _goals(self) -> tuple[str, ...]:
-        objectives, constraints = self._config.objectives, self._config.constraints
-        return tuple(dict.fromkeys([*(of.metric for of in objectives), *(of.metric for of in constraints)]))
+        return self._config.judged_metrics
 
     def _measure(self, model: Model, wanted: Sequence[tuple[Setting, int]]) -> Iterator[Mapping[str, Any]]:
         found: dict[tuple[str, int], list[dict[str, Measurement]]] = {}

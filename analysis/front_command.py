@@ -17,7 +17,8 @@ from analysis.front import hypervolume, over_forgotten, pareto_front, recommend
 from analysis.load import Study, StudyError, load_study
 from analysis.scene import nearest
 from analysis.table import with_error
-from tuning.config import Constraint, StudyConfig, parse_constraint
+from tuning.goals import Constraint, metrics_of, parse_constraint
+from tuning.schema import StudyConfig
 
 KEY = ["trial_id", "step"]
 
@@ -61,7 +62,7 @@ def front_under(study: Study, constraints: Sequence[Constraint]) -> pd.DataFrame
         raise StudyError(
             f"a front needs reports, but {study.files.reports} has none; wait for the first trial to report"
         )
-    if missing := sorted(set(_metrics(study, constraints)) - set(study.reports.columns)):
+    if missing := sorted(set(metrics_of(study.objectives, constraints)) - set(study.reports.columns)):
         measured = ", ".join(metric for metric in study.config.metrics if metric in study.reports)
         raise StudyError(
             f"a bound must be on a metric that the study measured ({measured}), but got {', '.join(missing)}; "
@@ -74,11 +75,6 @@ def front_under(study: Study, constraints: Sequence[Constraint]) -> pd.DataFrame
             f"{', '.join(sorted(unknown))}; give an absolute bound"
         )
     return pareto_front(study.points, study.objectives, constraints, study.search_reference)
-
-
-def _metrics(study: Study, constraints: Sequence[Constraint]) -> list[str]:
-    objectives = [objective.metric for objective in study.objectives]
-    return list(dict.fromkeys([*objectives, *(constraint.metric for constraint in constraints)]))
 
 
 def show_front(study: Study, constraints: Sequence[Constraint], console: Console) -> None:
@@ -105,7 +101,7 @@ def show_front(study: Study, constraints: Sequence[Constraint], console: Console
 def _table(
     study: Study, front: pd.DataFrame, constraints: Sequence[Constraint], recommended: int | None, bounds: str
 ) -> Table:
-    metrics = _metrics(study, constraints)
+    metrics = metrics_of(study.objectives, constraints)
     again = _remeasured(study, front)
     beyond = [False] * len(front)
     if study.ideal is not None:

@@ -14,8 +14,8 @@ from analysis.load import Study
 from analysis.scene import compose, front_members
 from analysis.select import Recommendation
 from analysis.settings import parameter_columns
-from tuning.config import Constraint, parse_constraint
 from tuning.constraints import excess
+from tuning.goals import Constraint, metrics_of, parse_constraint
 
 
 def front_table(study: Study, bounds: Sequence[str] | None = None) -> pd.DataFrame:
@@ -40,8 +40,7 @@ def front_table(study: Study, bounds: Sequence[str] | None = None) -> pd.DataFra
     else:
         constraints, reference = tuple(map(parse_constraint, bounds)), study.search_reference
         members = front_under(study, constraints)
-    objectives = [objective.metric for objective in study.objectives]
-    metrics = list(dict.fromkeys([*objectives, *(constraint.metric for constraint in constraints)]))
+    metrics = metrics_of(study.objectives, constraints)
     columns = ["trial_id", "method", "step", *([NUM_REPEATS] if NUM_REPEATS in members else [])]
     columns += parameter_columns(study, members)
     columns += [name for metric in metrics for name in (metric, metric + STDERR) if name in members]

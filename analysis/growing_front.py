@@ -16,7 +16,7 @@ from analysis.hypervolume import dominated_volume, gains_of
 from tuning.constraints import violation
 
 if TYPE_CHECKING:
-    from tuning.outcome import Goals
+    from tuning.judging import Goals
 
 
 class GrowingFront:

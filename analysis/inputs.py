@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Final
 
 from analysis.load import StudyError
-from tuning.config import Problem, StudyConfig
 from tuning.paths import PROJECT_ROOT, expanded, missing_remedy
+from tuning.problems import Problem
+from tuning.schema import StudyConfig
 
 #: Fields of the configuration that name a file or directory, or a hub id.
 INPUTS: Final = (

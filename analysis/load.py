@@ -12,9 +12,13 @@ import pandas as pd
 from analysis.configurations import points_of
 from analysis.table import rows
 from tuning.baseline import Baseline
-from tuning.config import ConfigError, Constraint, Objective, StudyConfig, from_yaml
 from tuning.files import TRIAL_ID, StudyFiles
+from tuning.goals import Constraint, Objective
+from tuning.judging import Goals
+from tuning.problems import ConfigError
 from tuning.records import read_table
+from tuning.schema import StudyConfig
+from tuning.studyfile import from_yaml
 
 
 class StudyError(Exception):
@@ -79,6 +83,11 @@ class Study:
                 if not (ideal.get(name, math.nan) - reference.get(name, math.nan)) * objective.sign < 0:
                     return None
         return ideal
+
+    @property
+    def goals(self) -> Goals:
+        """What reports are judged by; without an ideal where none is known."""
+        return Goals(self.objectives, self.constraints, self.search_reference, self.ideal or {})
 
     @property
     def is_finished(self) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 
 from analysis import page
 from analysis.load import Study
-from tuning.config import to_yaml
 from tuning.events import read_events
 from tuning.launches import Launch, launches
+from tuning.studyfile import to_yaml
 
 
 def reproduce_command(study: Study, script: str = "tune_unlearning.py") -> str:

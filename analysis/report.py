@@ -27,8 +27,8 @@ from analysis.samples import embedded, gallery, pairs, without_picture
 from analysis.scene import Scene, compose, nearest
 from analysis.table import with_error
 from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured
-from tuning.config import StudyConfig
 from tuning.files import write_text_atomic
+from tuning.schema import StudyConfig
 
 _MODEL_TITLES = {
     UNTOUCHED: "untouched",

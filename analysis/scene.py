@@ -18,8 +18,7 @@ from analysis.load import Study
 from analysis.select import Recommendation
 from analysis.table import numeric, rows
 from tuning.baseline import RETRAINED, UNTOUCHED
-from tuning.config import Constraint
-from tuning.outcome import Goals
+from tuning.goals import Constraint
 
 MARGIN = 0.08
 """Share of the range that an axis goes on beyond what must be seen."""
@@ -243,7 +242,7 @@ def hypervolume_by_trial(study: Study) -> pd.DataFrame:
             best = pareto_front(joined, study.objectives, study.constraints, study.search_reference)
             table.append((trial_id, hypervolume(best, study.objectives, study.search_reference, ideal)))
     else:
-        front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, ideal))
+        front = GrowingFront(study.goals)
         for trial_id, of_trial in groupby(sorted(rows(reports), key=_trial), key=_trial):
             for report in of_trial:
                 front.add(report)

@@ -14,7 +14,8 @@ from analysis.hypervolume import gains
 from analysis.table import numeric, rows
 from tuning.constraints import feasible_by, margin_in_stderr, violation
 from tuning.goals import Constraint, Objective
-from tuning.outcome import Goals, representative
+from tuning.judging import Goals
+from tuning.outcome import representative
 
 NUM_STDERR = 2.0
 

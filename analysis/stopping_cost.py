@@ -11,7 +11,6 @@ from analysis.growing_front import GrowingFront
 from analysis.load import Study
 from analysis.scene import can_judge
 from analysis.table import rows
-from tuning.outcome import Goals
 
 _COLUMNS: Final = ("step", "reports", "optimiser_steps", "share_of_steps", "hypervolume", "share_of_hypervolume")
 
@@ -44,7 +43,7 @@ def _hypervolumes(study: Study, steps: np.ndarray) -> np.ndarray:
     """(n,) of the front over the points up to each step."""
     if study.ideal is None or not can_judge(study):
         return np.full(len(steps), np.nan)
-    front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, study.ideal))
+    front = GrowingFront(study.goals)
     points, values = study.points.sort_values("step", kind="stable"), []
     for step in steps:
         for row in rows(points[points["step"] == step]):

@@ -110,7 +110,7 @@ def _more(count: int) -> str:
 
 
 def _members_table(study: Study, lines: Sequence[Sequence[str]]) -> str:
-    return table(["", "trial", "method", "step", *map(escaped, _shown(study.config))], lines)
+    return table(["", "trial", "method", "step", *map(escaped, study.config.judged_metrics)], lines)
 
 
 def _member_lines(study: Study, members: pd.DataFrame, choice: Recommendation) -> list[list[str]]:
@@ -122,14 +122,9 @@ def _member_lines(study: Study, members: pd.DataFrame, choice: Recommendation) -
         mark = "★" if place == choice.position else ""
         mark += " over-forgotten" if beyond[place] else ""
         identity = [mark, code(row["trial_id"]), code(row["method"]), str(int(row["step"]))]
-        values = [with_error(row.get(name), row.get(f"{name}_stderr")) for name in _shown(study.config)]
+        values = [with_error(row.get(name), row.get(f"{name}_stderr")) for name in study.config.judged_metrics]
         lines.append(identity + values)
     return lines
-
-
-def _shown(config: StudyConfig) -> list[str]:
-    bounded = [bound.metric for bound in config.constraints]
-    return list(dict.fromkeys([*(goal.metric for goal in config.objectives), *bounded]))
 
 
 def _reading(study: Study) -> str:
@@ -146,7 +141,7 @@ def _reading(study: Study) -> str:
 def _baselines(config: StudyConfig, baseline: Baseline) -> str:
     models = [name for name in MODELS if name in baseline.models and name != UNTOUCHED_SEARCH]
     lines = []
-    for metric in _shown(config):
+    for metric in config.judged_metrics:
         found = [baseline.models[model].get(metric) for model in models]
         values = ["–" if of is None else with_error(of.value, of.stderr) for of in found]
         bounds = [bound_text(bound, baseline.reference) for bound in config.constraints if bound.metric == metric]

@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import SEARCH_SPACES
 from tuning.goals import Constraint, Objective
+from tuning.judging import Goals
 from tuning.optuna_store import REPORT_PREFIX, open_study
-from tuning.outcome import Goals, essence
+from tuning.outcome import essence
 from tuning.samplers import METHOD, Dimensions
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.trial_plan import SLOT

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -37,10 +38,15 @@ def _is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
+def _is_command(node: ast.AST) -> bool:
+    """What a module does as a command: its own affair, which no other module comes across."""
+    return isinstance(node, ast.If) and ast.unparse(node.test) == "__name__ == '__main__'"
+
+
 def _imports(node: ast.AST, inside_functions: bool) -> Iterator[str]:
     """Modules that are imported under `node`, but for those that only a type checker reads."""
     for child in ast.iter_child_nodes(node):
-        if _is_type_checking(child):
+        if _is_type_checking(child) or _is_command(child):
             continue
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
@@ -95,6 +101,16 @@ def test_arrows_point_down(path: Path) -> None:
     package = relative(path).partition("/")[0]
     upwards = top_level(imports_of(path)) & ABOVE.get(package, set())
     assert not upwards, f"{relative(path)} must not import {', '.join(sorted(upwards))}"
+
+
+def test_no_module_needs_itself() -> None:
+    """Not by way of others either, and not inside of a function."""
+    needs = {path: {found for name in imports_of(path) if (found := _source(name))} - {path} for path in SOURCES}
+    sorted_out = TopologicalSorter(needs)
+    try:
+        sorted_out.prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(relative(path) for path in reversed(error.args[1])))
 
 
 @pytest.mark.parametrize("path", [path for path in SOURCES if relative(path).startswith(MATHEMATICS)], ids=relative)

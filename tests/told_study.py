@@ -16,7 +16,6 @@ from tuning.datasets import datasets_of
 from tuning.files import StudyFiles
 from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
-from tuning.outcome import Goals
 from tuning.records import TrialState
 from tuning.schema import dump
 from tuning.telling import tell_outcome
@@ -58,7 +57,7 @@ def tell(study: Study, uri: str) -> None:
         for report in rows(study.reports[study.reports["trial_id"] == name]):
             tracker.log_report(name, report)
         tracker.end_trial(name, TrialState(trial["state"]), trial["reason"])
-    goals = Goals(study.objectives, study.constraints, study.search_reference, study.ideal or {})
+    goals = study.goals
     front_picture(study, files.images / "front.png")
     tell_outcome(
         tracker,

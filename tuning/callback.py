@@ -19,8 +19,9 @@ from analysis.configurations import is_repeated
 from analysis.growing_front import GrowingFront
 from analysis.table import rows
 from trainable.failure import ENDING, failure_reason
+from tuning.judging import Goals
 from tuning.live_front import live_front
-from tuning.outcome import Goals, Outcome
+from tuning.outcome import Outcome
 from tuning.profiling import Profiles
 from tuning.records import STOPPED_EARLY, Records, TrialState
 from tuning.tracking import Tracker

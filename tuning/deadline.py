@@ -12,7 +12,8 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
 from tuning.callback import has_ended
-from tuning.outcome import TIME_BUDGET, Outcome, Report
+from tuning.judging import Report
+from tuning.outcome import TIME_BUDGET, Outcome
 
 
 class Deadline:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, cast
 
@@ -57,6 +57,12 @@ class Constraint:
         return f"{self.metric} {self.op} {number}{'x' if self.relative else ''}"
 
 
+def metrics_of(objectives: Iterable[Objective], constraints: Iterable[Constraint]) -> tuple[str, ...]:
+    """Every metric that a report is judged by, each once: the objectives' first."""
+    metrics = [*(objective.metric for objective in objectives), *(constraint.metric for constraint in constraints)]
+    return tuple(dict.fromkeys(metrics))
+
+
 def parse_constraint(text: str) -> Constraint:
     """Reads ``"fid <= 1.2x"`` (1.2 times the untouched model's value) or ``"clip_iqa >= 0.6"`` (as it stands).
 
@@ -91,7 +97,11 @@ def parse_objective(text: str) -> Objective:
 
 
 def as_constraint(value: object) -> Constraint:
-    """A constraint from its text, from a mapping of its fields, or from itself."""
+    """A constraint from its text, from a mapping of its fields, or from itself.
+
+    Raises:
+        ValueError: it is none of these, or the text reads as no constraint.
+    """
     if isinstance(value, Constraint):
         return value
     if isinstance(value, str):
@@ -103,7 +113,11 @@ def as_constraint(value: object) -> Constraint:
 
 
 def as_objective(value: object) -> Objective:
-    """An objective from its text, from a mapping of its fields, or from itself."""
+    """An objective from its text, from a mapping of its fields, or from itself.
+
+    Raises:
+        ValueError: it is none of these, or the text reads as no objective.
+    """
     if isinstance(value, Objective):
         return value
     if isinstance(value, str):

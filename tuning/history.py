@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tuning.judging import total_excess
 from tuning.ranking import constrained_ranks
 
 #: Finished trials that a sampler is shown at most.
@@ -115,7 +116,7 @@ def spread(positions: Positions, count: int) -> Positions:
 
 def _violation(trial: FrozenTrial) -> float:
     """As samplers add up a trial's constraints: 0 is feasible."""
-    return float(sum(max(0.0, value) for value in trial.constraints.values()))
+    return total_excess(trial.constraints.values())
 
 
 def _renumbered(trial: FrozenTrial, number: int) -> FrozenTrial:

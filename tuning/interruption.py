@@ -15,7 +15,7 @@ from ray.tune import Stopper
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from tuning.outcome import Report
+from tuning.judging import Report
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 #: Signals that come this close together, in seconds, are one wish: whoever ends a process group often tells each twice.

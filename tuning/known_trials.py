@@ -9,7 +9,7 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import MethodSpace
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.samplers import METHOD, Dimensions
 from tuning.transfer import KnownTrial, Transfer
 

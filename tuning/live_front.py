@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.configurations import configuration_names, is_repeated, points_of
 from analysis.front import hypervolume, pareto_front, violations
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.ranking import constrained_ranks
 
 

@@ -22,8 +22,8 @@ from scipy.stats import qmc
 
 from search_spaces.ranges import value_at
 from tuning.belief import bent_gains
+from tuning.judging import Goals, Report
 from tuning.method_outlook import MethodOutlook
-from tuning.outcome import Goals, Report
 from tuning.surrogate import Array
 from tuning.training import Training
 

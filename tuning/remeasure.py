@@ -16,7 +16,7 @@ from metrics.bootstrap import ratio_stderr
 from metrics.metric import Measurement
 from tuning.baseline import Measured
 from tuning.constraints import RATIO, RATIO_STDERR
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.ranking import constrained_ranks
 
 #: (trial_id, step) pairs to what was measured of them: the columns of a report.

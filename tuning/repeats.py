@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tuning.constraints import violation
-from tuning.outcome import Goals, Report, number
+from tuning.judging import Goals, Report, number
 from tuning.ranking import constrained_ranks
 
 #: The last constrained rank that is near the front: what is one rank behind by noisy values may well be on it.

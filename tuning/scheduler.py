@@ -22,7 +22,7 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from analysis.table import rows
 from tuning.constraints import bound_value, violation
 from tuning.goals import Constraint, Objective
-from tuning.outcome import Goals, Report, number
+from tuning.judging import Goals, Report, number
 from tuning.promotion import is_among_best, num_promoted
 
 _NUMBER: Final = re.compile(r"\d+$")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, FiniteFloat,
 from search_spaces import SEARCH_SPACES
 from trainable.depot import Depot
 from tuning.files import StudyFiles
-from tuning.goals import Constraint, Objective, as_constraint, as_objective
+from tuning.goals import Constraint, Objective, as_constraint, as_objective, metrics_of
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 #: The address that starts Ray on this machine.
@@ -218,9 +218,12 @@ class StudyConfig(BaseModel):
     @property
     def metrics(self) -> tuple[str, ...]:
         """Every metric that a report carries, each once: objectives, constraints, report_metrics."""
-        objectives = [objective.metric for objective in self.objectives]
-        constraints = [constraint.metric for constraint in self.constraints]
-        return tuple(dict.fromkeys([*objectives, *constraints, *self.report_metrics]))
+        return tuple(dict.fromkeys([*self.judged_metrics, *self.report_metrics]))
+
+    @property
+    def judged_metrics(self) -> tuple[str, ...]:
+        """Every metric that reports are judged by, each once: objectives, constraints."""
+        return metrics_of(self.objectives, self.constraints)
 
     @property
     def report_suffixes(self) -> tuple[str, ...]:

@@ -20,8 +20,9 @@ from diffusion.rng import derive_seed
 from search_spaces import SEARCH_SPACES, MethodSpace, published_settings, space_of
 from tuning.goals import Constraint, Objective
 from tuning.history import SHOWN_TRIALS, check_known
+from tuning.judging import Goals, Report
 from tuning.optuna_store import StudyStore, config_of, directions_of, outcome_of, trial_name
-from tuning.outcome import INTERRUPTED, Goals, Outcome, Report, essence
+from tuning.outcome import INTERRUPTED, Outcome, essence
 from tuning.samplers import ConditionalNSGAII, Dimensions, check_sampler
 from tuning.suggester import Suggester
 from tuning.trial_memory import TrialMemory

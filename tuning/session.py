@@ -8,8 +8,8 @@ from analysis.study_note import opening_note
 from tuning.baseline import RETRAINED, Baseline
 from tuning.datasets import datasets_of
 from tuning.files import StudyFiles
+from tuning.judging import Goals
 from tuning.logged import LoggedView, TrialEvents
-from tuning.outcome import Goals
 from tuning.records import Records
 from tuning.schema import StudyConfig, dump
 from tuning.tracking import Tracker

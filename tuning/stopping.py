@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 
-from tuning.outcome import Report, number
+from tuning.judging import Report, number
 
 
 class ExpectedImprovementStopping(FIFOScheduler):  # type: ignore[misc]

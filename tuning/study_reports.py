@@ -8,8 +8,8 @@ from itertools import chain
 from optuna.trial import FrozenTrial
 
 from analysis.growing_front import GrowingFront
+from tuning.judging import Goals, Report
 from tuning.optuna_store import reports_of, trial_name
-from tuning.outcome import Goals, Report
 
 
 class StudyReports:

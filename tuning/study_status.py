@@ -21,7 +21,6 @@ from tuning.config import resume_command
 from tuning.events import EventName, read_events
 from tuning.heartbeat import running_beat
 from tuning.launches import Launch, Rate, Seconds, launches, overall_rate, recent_rate, total_seconds
-from tuning.outcome import Goals
 from tuning.records import TrialState
 
 RUNNING: Final = "running"
@@ -230,7 +229,7 @@ def _with_details(
         methods={str(method): _counts(of["state"]) for method, of in trials.groupby("method")},
         failures=reasons(TrialState.FAIL),
         endings=reasons(TrialState.COMPLETE),
-        metrics=_metrics(study),
+        metrics=list(study.config.judged_metrics),
         front=[] if front is None else rows(front),
         is_remeasured=status.state == FINISHED and not study.front.empty,
         growth=_growth(study),
@@ -243,11 +242,6 @@ def _with_details(
     return replace(status, details=details)
 
 
-def _metrics(study: Study) -> list[str]:
-    objectives = [objective.metric for objective in study.objectives]
-    return list(dict.fromkeys([*objectives, *(constraint.metric for constraint in study.constraints)]))
-
-
 def _growth(study: Study) -> list[tuple[int, float]]:
     """The hypervolume of the front of the first trials that reported, for growing numbers of them.
 
@@ -255,7 +249,7 @@ def _growth(study: Study) -> list[tuple[int, float]]:
     """
     if study.points.empty or study.ideal is None:
         return []
-    front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, study.ideal))
+    front = GrowingFront(study.goals)
     trials = groupby(sorted(rows(study.points), key=_place), key=_place)
     growth = []
     for count, (_, points) in enumerate(trials, start=1):

@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from analysis.hypervolume import gains_of
 from search_spaces.ranges import fraction_of
+from tuning.judging import NOT_MEASURED, Goals, Report, total_excess
 from tuning.optuna_store import reports_of
-from tuning.outcome import INTERRUPTED, NOT_MEASURED, Goals, Report
+from tuning.outcome import INTERRUPTED
 
 #: What a training that failed counts for at its last step: less than the untouched model, and twice over each bound.
 FAILED_GAIN: Final = -0.5
@@ -73,7 +74,7 @@ class Training:
     @cached_property
     def standing(self) -> tuple[Row, float]:
         """By what it is ranked among others: minimised gains and violation of its last model."""
-        return tuple(-gain for gain in self.gains[-1]), sum(max(0.0, excess) for excess in self.excesses[-1])
+        return tuple(-gain for gain in self.gains[-1]), total_excess(self.excesses[-1])
 
     def _with(self, step: float, gains: Row, excesses: Row) -> Training:
         return replace(

@@ -21,7 +21,8 @@ from analysis.load import Study, StudyError
 from analysis.table import rows
 from tuning.constraints import bound_value
 from tuning.goals import Constraint, Objective
-from tuning.outcome import Goals, Outcome, essence, judge
+from tuning.judging import Goals
+from tuning.outcome import Outcome, essence, judge
 from tuning.records import TrialState
 from tuning.translation import LeftOutError, translated
 

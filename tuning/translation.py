@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from search_spaces import Parameter, space_of
-from tuning.outcome import number
+from tuning.judging import number
 
 
 class LeftOutError(Exception):

@@ -9,8 +9,9 @@ from optuna.trial import FrozenTrial
 
 from tuning.draft import View
 from tuning.history import History
+from tuning.judging import Goals, Report
 from tuning.optuna_store import ENDED, StudyStore, reports_of, trial_name
-from tuning.outcome import Goals, Outcome, Report, judge
+from tuning.outcome import Outcome, judge
 from tuning.outlook import Outlook
 from tuning.samplers import Dimensions
 from tuning.study_reports import StudyReports

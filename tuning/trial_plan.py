@@ -15,8 +15,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search_spaces import MethodSpace
 from search_spaces.space import Settings
+from tuning.judging import Goals
 from tuning.optuna_store import config_of, reports_of
-from tuning.outcome import INTERRUPTED, Goals
+from tuning.outcome import INTERRUPTED
 from tuning.repeats import Run, near_front
 
 SLOT: Final = "slot"

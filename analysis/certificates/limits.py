@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tuning.config import StudyConfig
+from tuning.schema import StudyConfig
 
 if TYPE_CHECKING:
     from analysis.certificates.measuring import Run

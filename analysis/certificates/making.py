@@ -19,7 +19,8 @@ from analysis.load import Study, StudyError
 from analysis.member import Member
 from trainable.content import file_digest
 from tuning.baseline import RETRAINED, UNTOUCHED
-from tuning.config import StudyConfig, parse_constraint
+from tuning.goals import parse_constraint
+from tuning.schema import StudyConfig
 from tuning.versions import versions
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tuning.outcome import Goals
+from tuning.judging import Goals
 
 Report = Mapping[str, Any]
 

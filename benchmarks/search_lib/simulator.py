@@ -15,7 +15,7 @@ from benchmarks.search_lib.noise import Draws, Spread
 from benchmarks.search_lib.protocol import Proposal, Search
 from benchmarks.search_lib.truth import METRICS, Truth
 from benchmarks.search_lib.worth import Finding, bound_of
-from tuning.outcome import Goals
+from tuning.judging import Goals
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from search_spaces import space_of
 from search_spaces.ranges import value_at
 from tuning.constraints import bound_value, is_feasible
 from tuning.goals import Constraint, Objective
-from tuning.outcome import Goals
+from tuning.judging import Goals
 
 OBJECTIVES = (Objective("sscd", "minimize"), Objective("nll", "maximize"))
 #: Points along each parameter at which the best known front is looked for, by the number of parameters.

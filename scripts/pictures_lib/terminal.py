@@ -19,7 +19,6 @@ from analysis.load import Study
 from analysis.scene import compose
 from analysis.table import rows
 from tuning.events import Event, EventName, read_events
-from tuning.outcome import Goals
 from tuning.records import TrialState
 from tuning.study import StudyResult
 from tuning.study_status import TRIALS
@@ -69,8 +68,7 @@ def _view(study: Study) -> StudyView | None:
     events = [event for event in events if event.time <= sorted(reports)[int(SHARE * (len(reports) - 1))]]
     launched = [event.time for event in events if event.name == EventName.STUDY_STARTED] or [events[0].time]
     clock, quiet = _Clock(), Console(file=io.StringIO(), width=WIDTH)
-    goals = [*study.objectives, *study.constraints]
-    view = StudyView(quiet, study.name, metrics=list(dict.fromkeys(goal.metric for goal in goals)), clock=clock)
+    view = StudyView(quiet, study.name, metrics=study.config.judged_metrics, clock=clock)
     _replay(view, study, events, clock, launched[-1])
     return view
 
@@ -79,7 +77,7 @@ def _replay(view: StudyView, study: Study, events: list[Event], clock: _Clock, l
     """Tell the view what happened; what happened before the last launch only counts."""
     ended: Counter[bool] = Counter()  # whether it failed
     running: Counter[str | None] = Counter()  # trial → reports
-    front = GrowingFront(Goals(study.objectives, study.constraints, study.search_reference, study.ideal or {}))
+    front = GrowingFront(study.goals)
     measured = {(str(row["trial_id"]), row["step"]): row for row in rows(study.candidates)}
     stage = ""
     for event in events:

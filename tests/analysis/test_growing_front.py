@@ -11,7 +11,7 @@ import pytest
 from analysis.front import hypervolume, pareto_front
 from analysis.growing_front import GrowingFront
 from tuning.goals import Constraint, Objective
-from tuning.outcome import Goals
+from tuning.judging import Goals
 
 
 def goals_of(num_objectives: int) -> Goals:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tuning.files import StudyFiles
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.records import Records
 
 

@@ -18,8 +18,9 @@ from analysis.front import pareto_front
 from trainable.failure import REASONS, TrialFailure, failure_reason
 from tuning.callback import StudyCallback, report_of
 from tuning.goals import Constraint, Objective
+from tuning.judging import Goals
 from tuning.live_front import live_front, trial_ranks
-from tuning.outcome import TIME_BUDGET, Goals, Outcome
+from tuning.outcome import TIME_BUDGET, Outcome
 from tuning.records import Records, TrialState, read_table
 from tuning.tracking import EXPERIMENT, Tracker
 

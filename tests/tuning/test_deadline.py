@@ -20,7 +20,8 @@ from searches import BASELINE, DEFAULTS, make_search
 from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
-from tuning.outcome import INTERRUPTED, TIME_BUDGET, Goals
+from tuning.judging import Goals
+from tuning.outcome import INTERRUPTED, TIME_BUDGET
 from tuning.reconciliation import checkpoints_of, reconcile, settle
 from tuning.records import read_table
 from tuning.scheduler import ParetoHalving

@@ -18,7 +18,7 @@ from searches import BASELINE, DEFAULTS, make_search
 
 from trainable.depot import Depot
 from tuning.callback import Stateful, StudyCallback
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.reconciliation import checkpoints_of, reconcile
 from tuning.records import Records, read_table
 from tuning.scheduler import ParetoHalving

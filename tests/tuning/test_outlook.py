@@ -14,8 +14,9 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from search_spaces.ranges import value_at
 from tuning.belief import Belief, Seen, bent_excesses, bent_gains
 from tuning.goals import Constraint, Objective
+from tuning.judging import Goals
 from tuning.method_outlook import SHOWN_TRAININGS, _milestone
-from tuning.outcome import INTERRUPTED, Goals
+from tuning.outcome import INTERRUPTED
 from tuning.outlook import Outlook
 from tuning.surrogate import Inputs
 from tuning.training import Training

@@ -10,7 +10,7 @@ import pytest
 from metrics.metric import Measurement
 from tuning.baseline import Measured
 from tuning.goals import Constraint, Objective
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.remeasure import compared_columns, confirmed_front
 
 GOALS = Goals(

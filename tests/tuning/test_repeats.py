@@ -11,7 +11,7 @@ import pytest
 from searches import BASELINE, DEFAULTS
 
 from analysis.configurations import configurations
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.repeats import Run, mean_reports, near_front
 
 GOALS = Goals(DEFAULTS["objectives"], DEFAULTS["constraints"], BASELINE, DEFAULTS["ideal"])

@@ -18,7 +18,7 @@ from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
-from tuning.outcome import Goals
+from tuning.judging import Goals
 from tuning.reconciliation import checkpoints_of
 from tuning.records import Records, read_table
 from tuning.retries import Retries, machine_is_gone

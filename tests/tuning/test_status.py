@@ -20,8 +20,8 @@ from other_study import random_trials, write_other
 from analysis.load import StudyError, load_study
 from tuning.files import StudyFiles
 from tuning.heartbeat import Heartbeat
+from tuning.judging import Goals
 from tuning.live_front import live_front
-from tuning.outcome import Goals
 from tuning.paths import PROJECT_ROOT
 from tuning.status import main
 from tuning.status_view import sparkline

@@ -9,7 +9,7 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from tuning.callback import Stateful
-from tuning.outcome import Report
+from tuning.judging import Report
 from tuning.stopping import ExpectedImprovementStopping
 
 TRIAL: Any = SimpleNamespace(trial_id="00007")

@@ -11,8 +11,8 @@ from other_study import RUNGS, SEARCHED, random_trials, write_other
 from analysis.load import StudyError, load_study
 from search_spaces import SEARCH_SPACES, space_of
 from tuning.goals import Constraint, Objective
+from tuning.judging import Goals
 from tuning.known_trials import known_trials
-from tuning.outcome import Goals
 from tuning.transfer import KnownTrial, Target, Transfer, transfer
 
 METHODS = tuple(SEARCH_SPACES)

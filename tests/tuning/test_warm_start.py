@@ -18,8 +18,8 @@ from search_spaces import space_of
 from tuning import warm_start
 from tuning.config import ConfigError, Options, Problem, StudyConfig, render, to_yaml
 from tuning.files import StudyFiles
+from tuning.judging import Goals
 from tuning.known_trials import known_trials
-from tuning.outcome import Goals
 from tuning.search import starts
 from tuning.trial_plan import starting_points
 
