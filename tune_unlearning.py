@@ -73,6 +73,9 @@ def _launch(argv: Sequence[str] | None, errors: Console) -> int:
         _let_cleaning_up_finish()
         errors.print(f"interrupted; to go on: {resume_command(config)}", markup=False, soft_wrap=True)
         return 1
+    except ConfigError as error:
+        errors.print(str(error), markup=False, soft_wrap=True)
+        return 2
     except Exception as error:
         failure = f"the study failed: {redact(str(error))}"
         errors.print(f"{failure}\nto go on: {resume_command(config)}", markup=False, soft_wrap=True)

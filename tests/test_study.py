@@ -23,8 +23,10 @@ from analysis.samples import Pair, pairs
 from analysis.trial_profile import profile_table
 from trainable.testing import write_tiny_study
 from tuning.events import read_events
+from tuning.files import StudyFiles
 from tuning.optuna_store import open_storage
 from tuning.records import read_table
+from tuning.sole_driver import sole_driver
 from tuning.study_status import study_status
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -283,6 +285,19 @@ def test_events_tell_of_every_launch_trial_and_report(finished, resumed):
         counts = [found[name, trial] for trial in names[:5]]
         assert max(counts) == times
         assert sum(counts) >= 5 * times - 1
+
+
+def test_while_a_process_drives_a_study_a_second_is_refused_and_touches_nothing(finished, study_file):
+    def state():
+        return {path.name: path.stat().st_mtime_ns for path in root(finished).iterdir()}
+
+    with sole_driver(StudyFiles(root(finished))):
+        before = state()
+        result = launch(study_file, finished[0], "--resume", "--num-trials", str(NUM_TRIALS + 1))
+    assert result.returncode == 2
+    assert "a study must be driven by one process at a time" in result.stderr
+    assert "Traceback" not in result.stderr + result.stdout
+    assert state() == before
 
 
 def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finished, resumed):

@@ -125,6 +125,11 @@ class StudyFiles:
         return self.root / ".running.json"
 
     @property
+    def lock(self) -> Path:
+        """Locked by the process that drives the study for as long as it lives."""
+        return self.root / ".lock"
+
+    @property
     def study_id(self) -> Path:
         """A random id that tells this study from an earlier one of the same name in a shared store."""
         return self.root / ".study_id"

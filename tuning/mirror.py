@@ -140,7 +140,7 @@ def _packed(folder: Path, names: Iterable[str]) -> Path:
 def _marks(files: StudyFiles) -> Marks:
     """Files of the directory itself, and pictures that no worker has handed over, with what tells a change."""
     paths = [path for path in files.root.iterdir() if path.is_file() and not path.name.endswith(".tmp")]
-    others = {files.taken_over, files.root / ARCHIVE}  # of this machine alone; of the store
+    others = {files.taken_over, files.lock, files.root / ARCHIVE}  # of this machine alone; of the store
     paths = [path for path in paths if path not in others]
     paths += [path for path in files.images.glob("*.png") if not path.name[0].isdigit()]
     found: Marks = {}

@@ -30,6 +30,7 @@ from tuning.remeasure import compared_columns, confirmed_front
 from tuning.schema import StudyConfig
 from tuning.search import StudyFailedError, search
 from tuning.session import Session
+from tuning.sole_driver import sole_driver
 from tuning.telling import tell_outcome
 from tuning.timing import Timing
 from tuning.workers import Workers
@@ -77,15 +78,21 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
         resume: take up what the study's directory holds.
 
     Raises:
+        ConfigError: another process drives the study.
         StudyFailedError: no trial reported.
         KeyboardInterrupt: it was interrupted; ``resume_command`` goes on with it.
     """
     began = time.monotonic()
     files = StudyFiles(config.root)
     files.root.mkdir(parents=True, exist_ok=True)
-    write_text_atomic(files.study, to_yaml(config))
-    begin_launch(files)
-    warm_start.begin(config, files, view)
+    with sole_driver(files, view.message):
+        write_text_atomic(files.study, to_yaml(config))
+        begin_launch(files)
+        warm_start.begin(config, files, view)
+        return _run(config, files, view, began, resume=resume)
+
+
+def _run(config: StudyConfig, files: StudyFiles, view: StudyView, began: float, *, resume: bool) -> StudyResult:
     with (
         Mirror(files, config.depot).running(),
         study_log(config, files, view, resume=resume) as logged,
