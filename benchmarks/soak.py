@@ -24,6 +24,7 @@ from benchmarks.soak_lib.scenarios import SCENARIOS
 from benchmarks.soak_lib.setting import Scenario, Setting
 from benchmarks.table import Result, show
 from trainable.testing import write_tiny_study
+from tuning.files import StudyFiles
 
 NUM_TRIALS = 4
 RUNGS = (50, 100, 150)
@@ -72,6 +73,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0 if all(run.is_clean for run in done) else 1
 
 
+def _is_untold(files: StudyFiles) -> bool:
+    """Whether MLflow lacks something of a study."""
+    return files.mlflow_spool.exists() or files.mlflow_file_spool.exists()
+
+
 def run_once(kind: str, number: int, folder: Path) -> Run:
     """One study, one fault at a moment that follows from kind and number."""
     study_file = _study_file(folder)
@@ -118,7 +124,7 @@ def _until_it_ends(launch: Launch, setting: Setting, chance: random.Random) -> l
     before = acknowledged(launch.files)
     setting.inject(studies[0])
     # A study ends although MLflow is away, and says that what MLflow lacks follows on a resume.
-    while studies[-1].finish() != 0 or launch.files.mlflow_spool.exists():
+    while studies[-1].finish() != 0 or _is_untold(launch.files):
         if len(studies) > MOST_RESUMES:
             raise StuckError(
                 f"after {MOST_RESUMES} resumes the study must have ended, and MLflow have all of it, but that is not "

@@ -110,6 +110,11 @@ class StudyFiles:
         return self.root / "mlflow_spool.jsonl"
 
     @property
+    def mlflow_file_spool(self) -> Path:
+        """What of it are files, where MLflow has no place for them at the moment."""
+        return self.root / "mlflow_file_spool.jsonl"
+
+    @property
     def timing(self) -> Path:
         """Where the time went; not compared between runs."""
         return self.root / "timing.json"

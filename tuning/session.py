@@ -72,9 +72,10 @@ class Session:
         except OSError as error:  # what was acknowledged is on disk all the same, if not in order
             self.view.message(f"the tables could not be put in order: {error}; this follows on --resume")
         if not self.tracker.close():
-            self.view.message(
-                f"MLflow could not be reached; what it lacks is in {self.files.mlflow_spool} and follows on --resume"
-            )
+            waiting = [path for path in (self.files.mlflow_spool, self.files.mlflow_file_spool) if path.exists()]
+            what = "MLflow could" if self.files.mlflow_spool in waiting else "MLflow's place of artifacts could"
+            places = " and ".join(map(str, waiting))
+            self.view.message(f"{what} not be reached; what it lacks is in {places} and follows on --resume")
 
 
 def _tracker(config: StudyConfig, files: StudyFiles, baseline: Baseline, view: LoggedView) -> Tracker:

@@ -8,10 +8,7 @@ does not answer, costs a warning; the spool is replayed by the next tracker of t
 from __future__ import annotations
 
 import contextlib
-import logging
 import re
-import threading
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from numbers import Real
@@ -24,12 +21,9 @@ from analysis.table import rows
 from trainable.depot import Depot
 from tuning.files import StudyFiles, csv_text, write_text_atomic
 from tuning.records import TrialState
+from tuning.tracking_delivery import Delivery
 from tuning.tracking_key import StudyKey
-from tuning.tracking_spool import Spool
-from tuning.tracking_store import MlflowStore
 from tuning.tracking_write import STUDY_RUN, Dataset, Model, Point, Write, labels
-
-logger = logging.getLogger(__name__)
 
 EXPERIMENT: Final = "data-unlearning"
 #: Artifact folder of a study's run from which analysis reads the study as from its directory.
@@ -41,11 +35,6 @@ STATUS: Final = {
     TrialState.FAIL: "FAILED",
     TrialState.STOPPED: "KILLED",
 }
-FIRST_DELAY_SECONDS: Final = 0.5
-LONGEST_DELAY_SECONDS: Final = 30.0
-GATHER_SECONDS: Final = 0.3
-#: How long no try must have worked for a store to count as away, so that nobody waits for it any more.
-AWAY_SECONDS: Final = 5.0
 
 
 class Tracker:
@@ -70,20 +59,12 @@ class Tracker:
         tracking_uri: str | None = None,
         depot: Depot | None = None,
     ) -> None:
-        self._depot = depot
-        self._uri = tracking_uri or f"sqlite:///{files.mlflow_database}"
-        artifacts = None if self._uri.startswith(("http:", "https:")) else files.mlflow_artifacts.as_uri()
-        self._key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), files.root, artifacts)
+        uri = tracking_uri or f"sqlite:///{files.mlflow_database}"
+        artifacts = None if uri.startswith(("http:", "https:")) else files.mlflow_artifacts.as_uri()
+        key = StudyKey(EXPERIMENT, study, _study_id(files.study_id), files.root, artifacts)
         self._tags = {"workload": workload}
         self._not_metrics = NOT_METRICS | set(parameters)
-        self._spool = Spool(files.mlflow_spool)
-        self._run_ids: dict[str, str] = {}
-        self._closing = threading.Event()
-        self._hurry = threading.Event()
-        self._failures = 0  # in a row
-        self._failing_since = 0.0  # when the first of them began
-        self._thread = threading.Thread(target=self._work, name="mlflow", daemon=True)
-        self._thread.start()
+        self._delivery = Delivery(files, uri, key, depot)
 
     def start_study(
         self,
@@ -201,77 +182,21 @@ class Tracker:
     @property
     def run_ids(self) -> dict[str, str]:
         """trial id → MLflow run id, as far as they are known by now."""
-        return {name: run_id for name, run_id in self._run_ids.items() if name != STUDY_RUN}
+        return {name: run_id for name, run_id in self._delivery.run_ids.items() if name != STUDY_RUN}
 
     def flush(self, timeout: float = 30.0) -> bool:
         """Wait until everything is written, at most ``timeout`` seconds; whether it is.
 
         A store that is away is tried once more, not waited for.
         """
-        seen = self._failures
-        if self._is_away():
-            self._hurry.set()
-        return self._spool.wait_until(lambda: self._failures > seen and self._is_away(), timeout)
+        return self._delivery.flush(timeout)
 
     def close(self, timeout: float = 30.0) -> bool:
         """Write what is left, but try a store that fails only once more; whether everything is written."""
-        self._closing.set()
-        self._hurry.set()
-        self._thread.join(timeout)
-        left = len(self._spool)
-        if left:
-            logger.warning("%d writes to MLflow are kept in the study's spool until it is resumed", left)
-        return not left
-
-    def _is_away(self) -> bool:
-        return self._failures > 0 and time.monotonic() - self._failing_since > AWAY_SECONDS
+        return self._delivery.close(timeout)
 
     def _write(self, write: Write) -> None:
-        self._spool.append(write)
-
-    def _work(self) -> None:
-        """Apply what is queued until closed; after an error start from a new store, with growing delays."""
-        store = None
-        while True:
-            closing = self._closing.is_set()
-            writes = self._spool.wait(0.1 if closing else 1.0)
-            if closing and (not len(self._spool) or self._is_away()):
-                return
-            if not writes:
-                self._spool.done()  # of lines that are no writes
-                continue
-            began = time.monotonic()
-            try:
-                store = store or MlflowStore(self._uri, self._key, self._depot)
-                store.apply(writes)
-            except Exception as error:  # of MLflow, its drivers, the network or the server: none may end a study
-                store = None
-                self._note_failure(error, began)
-                if closing:
-                    return
-                self._pause(min(FIRST_DELAY_SECONDS * 2 ** (self._failures - 1), LONGEST_DELAY_SECONDS))
-                continue
-            self._note_success(store)
-
-    def _note_failure(self, error: Exception, began: float) -> None:
-        if not self._failures:
-            self._failing_since = began
-            logger.warning("MLflow cannot be written, which is tried again until it can: %s", _brief(error))
-        self._failures += 1
-        self._spool.notify()
-
-    def _note_success(self, store: MlflowStore) -> None:
-        if self._failures:
-            logger.warning("MLflow is written again")
-        self._failures, self._run_ids = 0, store.run_ids
-        self._spool.done()
-        if not len(self._spool):
-            self._pause(GATHER_SECONDS)
-
-    def _pause(self, seconds: float) -> None:
-        """Wait, unless somebody waits for this thread."""
-        self._hurry.wait(seconds)
-        self._hurry.clear()
+        self._delivery.add(write)
 
 
 def _study_id(path: Path) -> str:
@@ -294,9 +219,3 @@ def _yes_no(value: bool) -> str:
 
 def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
     return {key: float(value) for key, value in values.items() if isinstance(value, Real)}
-
-
-def _brief(error: Exception) -> str:
-    """The kind of an error and the start of its first line; the rest may hold a whole request."""
-    first = next(iter(str(error).splitlines()), "")
-    return f"{type(error).__name__}: {first[:200]}"

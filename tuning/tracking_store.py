@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -69,7 +70,10 @@ class MlflowStore:
     def __init__(self, tracking_uri: str, key: StudyKey, depot: Depot | None = None) -> None:
         self._client = open_client(tracking_uri)
         self._key, self._depot = key, depot
-        self._experiment_id = self._find_or_create_experiment()
+        experiment = self._find_or_create_experiment()
+        self._experiment_id = str(experiment.experiment_id)
+        #: Where the store has artifacts put: a URI.
+        self.artifacts = str(experiment.artifact_location)
         self._runs = dict(self._existing_runs())
         self._models = Models(self._client, self._experiment_id, key)
 
@@ -79,11 +83,17 @@ class MlflowStore:
         return {name: run.run_id for name, run in self._runs.items()}
 
     def apply(self, writes: Sequence[Write]) -> None:
-        """Bring the store to where all ``writes`` are in it. A write that MLflow refuses is dropped with a warning."""
-        together = merged(writes)
-        for write in together:
+        """Bring runs to where they have what `writes` say, but for files. What MLflow refuses is dropped, and said."""
+        for write in merged(writes):
             with self._accepting(f"a write to run {write.run or self._key.study!r}"):
                 self._apply(write)
+
+    def hand_over(self, writes: Sequence[Write]) -> None:
+        """Bring the files of `writes` to where the store has artifacts, and the front's models."""
+        together = merged(writes)
+        for write in together:
+            with self._accepting(f"a file of run {write.run or self._key.study!r}"):
+                self._log_files(self._runs.get(write.run) or self._create_run(write), write)
         for write in together:  # models come last: they belong to trials' runs
             if write.models is not None:
                 with self._accepting("the models of the front", older=True):
@@ -107,18 +117,20 @@ class MlflowStore:
     def _apply(self, write: Write) -> None:
         run = self._runs.get(write.run) or self._create_run(write)
         self._log(run, write)
-        for name, text in write.texts.items():
-            self._client.log_text(run.run_id, text, name)
-        for path, folder in write.artifacts.items():
-            self._log_file(run, Path(path), folder)
-        for place, path in write.files.items():
-            self._log_file(run, Path(path), place.rpartition("/")[0])
         if write.note is not None:
             self._set_note(run, write.note)
         if write.datasets:
             with self._accepting("data sets", older=True):
                 self._client.log_inputs(run.run_id, [_input(dataset) for dataset in write.datasets])
         self._set_status(run, write)
+
+    def _log_files(self, run: _Run, write: Write) -> None:
+        for name, text in write.texts.items():
+            self._client.log_text(run.run_id, text, name)
+        for path, folder in write.artifacts.items():
+            self._log_file(run, Path(path), folder)
+        for place, path in write.files.items():
+            self._log_file(run, Path(path), place.rpartition("/")[0])
 
     def _set_note(self, run: _Run, note: str) -> None:
         """A run's description, unless somebody has written one of their own."""
@@ -137,10 +149,12 @@ class MlflowStore:
         """A file of the study; what is queued was read from a file, which must not make others public."""
         if not self._key.allows(path):
             return
-        if self._is_at_hand(path):
-            self._client.log_artifact(run.run_id, str(path), folder or None)
-        else:
+        if not self._is_at_hand(path):
             logger.warning("%s was gone before MLflow could be given it", path)
+        elif not os.access(path, os.R_OK):
+            logger.warning("%s cannot be read, and MLflow has to do without it", path)
+        else:
+            self._client.log_artifact(run.run_id, str(path), folder or None)
 
     def _is_at_hand(self, path: Path) -> bool:
         """Whether there is such a file, here or where workers hand theirs over."""
@@ -193,13 +207,14 @@ class MlflowStore:
         run = self._runs[write.run] = _Run(created.info.run_id, tags=tags)
         return run
 
-    def _find_or_create_experiment(self) -> str:
+    def _find_or_create_experiment(self) -> Any:
         found = self._client.get_experiment_by_name(self._key.experiment)
         if found is None:
-            return str(self._client.create_experiment(self._key.experiment, artifact_location=self._key.artifacts))
+            created = self._client.create_experiment(self._key.experiment, artifact_location=self._key.artifacts)
+            return self._client.get_experiment(created)
         if found.lifecycle_stage != "active":
             self._client.restore_experiment(found.experiment_id)
-        return str(found.experiment_id)
+        return found
 
     def _existing_runs(self) -> Iterator[tuple[str, _Run]]:
         query, page = f"tags.study_id = '{self._key.study_id}'", None

@@ -118,6 +118,14 @@ class Write:
     datasets: Sequence[Dataset] = ()
     models: Sequence[Model] | None = None
 
+    def files_alone(self) -> Write | None:
+        """What of it is given as files: artifacts and models; None where nothing is."""
+        if not (self.texts or self.artifacts or self.files) and self.models is None:
+            return None
+        return Write(
+            self.run, self.time_ms, texts=self.texts, artifacts=self.artifacts, files=self.files, models=self.models
+        )
+
 
 def merged(writes: Iterable[Write]) -> list[Write]:
     """One write per run, in order of first mention, with the effect of all."""
@@ -154,7 +162,9 @@ def decode(line: str) -> Write:
     Raises:
         ValueError, TypeError, KeyError: the line is none, for instance torn.
     """
-    fields: dict[str, Any] = json.loads(line)
+    fields: Any = json.loads(line)
+    if not isinstance(fields, dict):
+        raise ValueError(f"a write must be a mapping, but got {type(fields).__name__}")
     models = fields.get("models")
     parts: dict[str, Any] = {
         "points": [Point(**point) for point in fields["points"]],

@@ -85,7 +85,7 @@ def take(page: Page, study: Path, folder: Path, shots: Sequence[Shot] = SHOTS) -
     taken = []
     with tempfile.TemporaryDirectory() as place:
         copy = Path(place) / study.resolve().name
-        unneeded = shutil.ignore_patterns("candidates", "checkpoints", "ray", "optuna.journal", "mlflow_spool.jsonl")
+        unneeded = shutil.ignore_patterns("candidates", "checkpoints", "ray", "optuna.journal", "mlflow_*.jsonl")
         shutil.copytree(study, copy, ignore=unneeded, symlinks=True)
         for shot in shots:
             made = shot.make(copy, Path(place))

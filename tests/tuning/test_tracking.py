@@ -370,6 +370,46 @@ def test_one_refused_write_does_not_hold_up_the_others(
     assert runs_of(client, "refused")["00001"].data.params["lambd"] == "0.5"
 
 
+def test_where_artifacts_cannot_be_put_metrics_go_on_and_they_follow(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A shared database names the artifacts' directory of the machine that made the experiment."""
+    from mlflow.tracking import MlflowClient
+
+    uri, place = f"sqlite:///{tmp_path / 'shared.db'}", tmp_path / "elsewhere"
+    place.write_text("no directory")
+    client = MlflowClient(uri)
+    client.create_experiment(EXPERIMENT, artifact_location=(place / "artifacts").as_uri())
+    tracker = make_tracker(tmp_path, "shared", uri)
+    with caplog.at_level(logging.WARNING):
+        tell_everything(tracker, tmp_path / "shared")
+        assert not tracker.close(60)
+    runs = runs_of(client, "shared")
+    assert runs["00000"].data.metrics["nll"] == 4.0
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "": "FINISHED",
+        "00000": "FINISHED",
+        "00001": "FAILED",
+    }
+    assert runs["00000"].data.tags["pareto"] == "true"
+    assert caplog.text.count("artifacts cannot be put into") == 1
+    assert f"{place.as_uri()}/artifacts" in caplog.text
+    files = StudyFiles(tmp_path / "shared")
+    assert not files.mlflow_spool.exists()
+    assert files.mlflow_file_spool.exists()
+
+    place.unlink()
+    tracker = make_tracker(tmp_path, "shared", uri)
+    assert tracker.flush(60)
+    assert tracker.close(60)
+    assert not files.mlflow_file_spool.exists()
+    assert [file.path for file in client.list_artifacts(runs[""].info.run_id, "front")] == [
+        "front/front.csv", "front/front.png", "front/report.html",
+    ]  # fmt: skip
+    [model] = models_of(client, "shared")
+    assert str(model.status) == "READY"
+
+
 def test_a_run_that_starts_again_is_running_again(told: Path, client: Any) -> None:
     for state in (TrialState.STOPPED, None):
         tracker = make_tracker(told, "again")
