@@ -8,7 +8,6 @@ their difference is a paired one.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -22,6 +21,7 @@ from diffusion.sampling import generate, inject_and_denoise
 from metrics.accounting import Cost, accounted, evaluating
 from metrics.likelihood import Likelihood, negative_log_likelihood, rademacher
 from metrics.membership import MembershipErrors, membership_errors
+from metrics.parts import draws_of_each_neighbour, is_of_samples
 from metrics.subject import Encoder, Fidelity, Subject
 
 __all__ = ["Evidence", "Fidelity", "MembershipErrors", "Subject"]
@@ -56,7 +56,7 @@ class Evidence:
         self.seconds: dict[str, float] = {} if begun is None else dict(begun.seconds)
         made = {} if begun is None else vars(begun)
         self._begun: dict[str, Tensor] = {
-            part: value[: fidelity.num_images] for part, value in made.items() if part.startswith("sample")
+            part: value[: fidelity.num_images] for part, value in made.items() if is_of_samples(part)
         }
 
     @property
@@ -67,12 +67,12 @@ class Evidence:
     @property
     def num_neighbour_denoisings(self) -> int:
         """Denoisings of each neighbour: together about as many as the forget images have, but 2 for an error bar."""
-        return self._share(self.fidelity.num_denoisings)
+        return self._of_each_neighbour(self.fidelity.num_denoisings)
 
     @property
     def num_neighbour_probes(self) -> int:
         """Probes of each neighbour, by the same rule."""
-        return self._share(self.fidelity.num_probes)
+        return self._of_each_neighbour(self.fidelity.num_probes)
 
     def generator(self, *purpose: str | int) -> torch.Generator:
         """A private CPU stream for ``purpose``, for instance a metric's bootstrap."""
@@ -230,10 +230,8 @@ class Evidence:
                 batch_size=self.fidelity.batch_size,
             )
 
-    def _share(self, total: int) -> int:
-        if total < 2:
-            return 1
-        return max(2, math.ceil(total * len(self.subject.forget) / max(len(self.subject.neighbours), 1)))
+    def _of_each_neighbour(self, total: int) -> int:
+        return draws_of_each_neighbour(total, len(self.subject.forget), len(self.subject.neighbours))
 
     def _rows_of(self, prompt: str) -> slice:
         prompts = list(self.space.prompts)

@@ -5,7 +5,6 @@ A row that is differentiated through, as those of a likelihood are, counts three
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -14,12 +13,11 @@ import torch
 
 from metrics import METRICS
 from metrics.membership import MEMBERSHIP_TIMES
+from metrics.parts import draws_of_each_neighbour, is_of_samples
 from metrics.subject import Fidelity
 
 FORWARD: Final = 1
 WITH_BACKWARD: Final = 3
-#: How the names of `Evidence`'s parts begin that are made of generated images.
-_OF_SAMPLES: Final = "sample"
 
 
 def work_of(rows: int) -> int:
@@ -56,12 +54,14 @@ def expected_rows(names: Iterable[str], fidelity: Fidelity, sizes: Sizes) -> int
     forget, neighbours = sizes.num_forget, sizes.num_neighbours
     of_samples = fidelity.num_images * fidelity.num_sampling_steps * sizes.rows_per_sample
     of_denoisings = fidelity.num_denoising_steps * forget * fidelity.num_denoisings
-    of_neighbours = fidelity.num_denoising_steps * neighbours * _share(fidelity.num_denoisings, sizes)
-    probes = {"forget_likelihood": forget * fidelity.num_probes}
-    probes["neighbour_likelihood"] = neighbours * _share(fidelity.num_probes, sizes)
+    denoisings, probes_of_each = (
+        draws_of_each_neighbour(total, forget, neighbours) for total in (fidelity.num_denoisings, fidelity.num_probes)
+    )
+    of_neighbours = fidelity.num_denoising_steps * neighbours * denoisings
+    probes = {"forget_likelihood": forget * fidelity.num_probes, "neighbour_likelihood": neighbours * probes_of_each}
     injected = parts & {"denoisings", "denoising_descriptors"}
     rows = 0
-    if any(part.startswith(_OF_SAMPLES) for part in parts) or (injected and sizes.is_prompted):
+    if any(map(is_of_samples, parts)) or (injected and sizes.is_prompted):
         rows += FORWARD * of_samples
     if injected and not sizes.is_prompted:
         rows += FORWARD * of_denoisings
@@ -71,8 +71,3 @@ def expected_rows(names: Iterable[str], fidelity: Fidelity, sizes: Sizes) -> int
         rows += FORWARD * (forget + 1) * len(MEMBERSHIP_TIMES) * fidelity.num_membership_noises
     rows += WITH_BACKWARD * fidelity.num_likelihood_evaluations * sum(probes[part] for part in parts & set(probes))
     return rows
-
-
-def _share(total: int, sizes: Sizes) -> int:
-    """Draws of each neighbour, as `Evidence` makes them."""
-    return 1 if total < 2 else max(2, math.ceil(total * sizes.num_forget / max(sizes.num_neighbours, 1)))

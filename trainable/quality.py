@@ -10,6 +10,7 @@ from torch import Tensor
 
 from metrics import METRICS
 from metrics.metric import Measurement
+from metrics.parts import are_of_samples
 from metrics.sequential import Bound, interval, is_decided, looks, paired
 
 Ending = Literal["collapsed", "quality beyond repair"]
@@ -131,5 +132,4 @@ def variety(samples: Tensor) -> float:
 
 def is_of_samples(metric: str) -> bool:
     """Whether a metric is computed from generated images, and from nothing else that a model makes."""
-    needs = set(METRICS[metric].needs) - {"forget_descriptors"}
-    return bool(needs) and all(part.startswith("sample") for part in needs)
+    return are_of_samples(METRICS[metric].needs)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from metrics.parts import NEEDS, are_of_samples
 from tuning.problems import Problem
 
 #: Fields that say how much one report costs, besides ``rungs``.
@@ -16,11 +17,6 @@ FIELDS: Final = (
 )  # fmt: skip
 #: Seconds that a network call takes at least: a denoising network of hundreds of kernels is no faster on any device.
 SECONDS_PER_CALL: Final = 1e-3
-#: Registered metrics of generated images, and those of the forget images' likelihood.
-_OF_SAMPLES: Final = frozenset(
-    {"fid", "inception_score", "clip_iqa", "regeneration_rate", "sscd_original", "memorised_share", "copied_share"}
-)
-_OF_LIKELIHOOD: Final = frozenset({"nll"})
 
 
 def trials_problems(num_trials: int, repeats: int) -> list[Problem]:
@@ -62,12 +58,13 @@ def least_calls(rungs: Sequence[int], settings: Mapping[str, Any]) -> int:
     """
     goals = (*settings["objectives"], *settings["constraints"])
     asked = {*(goal.metric for goal in goals), *settings["report_metrics"]}
+    known = [NEEDS[metric] for metric in asked if metric in NEEDS]
     rows = settings["evaluation_batch_size"]
     calls, part = rungs[0] * settings["accumulation"], (*settings["ladder"], 1.0)[0]
     # A bound may be decided by the first block of images already.
     images = 1 if settings["bound_confidence"] else part * settings["num_images"]
-    if asked & _OF_SAMPLES:
+    if any(are_of_samples(needs) for needs in known):
         calls += settings["num_sampling_steps"] * math.ceil(images / rows)
-    if asked & _OF_LIKELIHOOD:
+    if any("forget_likelihood" in needs for needs in known):
         calls += settings["num_likelihood_evaluations"] * math.ceil(part * settings["num_probes"] / rows)
     return int(calls * (len(settings["forget"]) if settings["forget_separately"] else 1))

@@ -11,6 +11,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 
 from metrics.encoder_files import CLIP_HUB_ID, FETCHED_CLIP, TAKEN_BY, ending_of, fetch_command, published_as
+from metrics.parts import NEEDS, network_of
 from trainable.content import file_digest
 from tuning.goals import Constraint, Objective
 from tuning.model_files import cached
@@ -19,17 +20,6 @@ from tuning.problems import Problem
 
 #: Fields that name a network behind metrics, in the order of the configuration.
 FIELDS = ("descriptor", "features", "classifier", "clip")
-#: Metric → the field that names its network, for workloads that bring none of their own.
-NEEDS: Mapping[str, str] = {
-    "sscd": "descriptor",
-    "sscd_neighbours": "descriptor",
-    "sscd_original": "descriptor",
-    "memorised_share": "descriptor",
-    "copied_share": "descriptor",
-    "fid": "features",
-    "inception_score": "classifier",
-    "clip_iqa": "clip",
-}
 #: Files of a CLIP model and its processor, each by the names that versions of transformers gave it.
 _CLIP_FILES = (
     ("config.json",),
@@ -104,7 +94,8 @@ def needed_problems(
     """
     given = dict(zip(FIELDS, locations, strict=True))
     asked = [*(goal.metric for goal in objectives), *(goal.metric for goal in constraints), *report_metrics]
-    lacking = [(metric, NEEDS[metric]) for metric in dict.fromkeys(asked) if metric in NEEDS]
+    needed = ((metric, network_of(NEEDS.get(metric, ()))) for metric in dict.fromkeys(asked))
+    lacking = [(metric, field) for metric, field in needed if field is not None]
     return [
         Problem(f"{metric} needs a network to look through", f"no {field}", f"give --{field}, or leave {metric} out")
         for metric, field in lacking

@@ -21,6 +21,7 @@ from diffusion.denoiser import Denoiser
 from metrics import METRICS, flatten, measure
 from metrics.evidence import Evidence
 from metrics.metric import Measurement, Metric
+from metrics.parts import NEEDS
 from metrics.testing import tiny_denoiser, tiny_evidence
 
 REPOSITORY = Path(__file__).parents[2]
@@ -184,6 +185,10 @@ def test_a_metric_from_outside_is_measured_under_the_name_it_was_asked_for() -> 
     name = f"{__name__}:NumImages"
 
     assert measure([name], tiny_evidence()) == {name: Measurement(6.0, 0.0, 1)}
+
+
+def test_what_metrics_need_is_known_without_torch() -> None:
+    assert {name: metric.needs for name, metric in METRICS.items()} == NEEDS
 
 
 def test_an_unknown_metric_is_refused_before_anything_is_measured() -> None:
