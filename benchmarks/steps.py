@@ -18,6 +18,7 @@ from torch import Tensor
 from benchmarks.embedded import Embedded, draw_batch, load_embedded, one_thread
 from benchmarks.table import Result
 from diffusion.denoiser import Denoiser
+from search_spaces import SEARCH_SPACES, MethodSpace
 from trainable.batch import ForgetRetainBatch
 from trainable.finetune import FineTuner, composed_gradient
 from trainable.methods import METHODS
@@ -25,15 +26,18 @@ from trainable.methods.method import Method
 from trainable.methods.siss import SISS
 
 PLAIN = "naive_deletion"
-SETTINGS: Mapping[str, Mapping[str, float]] = {
-    "naive_deletion": {},
-    "siss": {"lambd": 0.5, "scaling_norm": 10.0},
-    "siss_no_is": {"scaling_norm": 10.0},
-    "erasediff": {"eta": 1e-3},
-    "neggrad": {"superfactor": 1.0},
-    "bernoulli": {"lambd": 0.5, "scaling_norm": 10.0},
-    "retrack": {"lambd": 0.005},
-}
+#: ‖g_x‖ that ratios are of, about that of the embedded model at its first step.
+_CALIBRATION: Mapping[str, float] = {"retain_gradient_norm": 100.0}
+
+
+def _published(space: MethodSpace) -> dict[str, float]:
+    """The settings of a method that its authors published first, as the method takes them."""
+    resolved = space.resolve(space.published[0], _CALIBRATION, {})
+    return {parameter.name: resolved[parameter.name] for parameter in space.parameters}
+
+
+#: Registered method → settings to time it with.
+SETTINGS: Mapping[str, Mapping[str, float]] = {name: _published(space) for name, space in SEARCH_SPACES.items()}
 #: Largest relative error of SISS's float32 gradient.
 TOLERANCE = 1e-4
 _WARM_UP = 2

@@ -19,7 +19,7 @@ from tuning.optuna_store import REPORT_PREFIX, open_study
 from tuning.outcome import essence
 from tuning.samplers import METHOD, Dimensions
 from tuning.searcher import ConstrainedOptunaSearch
-from tuning.trial_plan import SLOT
+from tuning.trial_order import SLOT
 
 METHODS: Final = ("siss", "siss_no_is", "erasediff", "naive_deletion", "neggrad")
 CALIBRATION: Final = {"retain_gradient_norm": 200.0}

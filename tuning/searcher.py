@@ -26,7 +26,7 @@ from tuning.outcome import INTERRUPTED, Outcome, essence
 from tuning.samplers import ConditionalNSGAII, Dimensions, check_sampler
 from tuning.suggester import Suggester
 from tuning.trial_memory import TrialMemory
-from tuning.trial_plan import SLOT, Slot, TrialPlan, Wait, starting_points
+from tuning.trial_order import SLOT, Slot, TrialOrder, Wait, starting_points
 
 
 class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
@@ -100,7 +100,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._suggester = Suggester(sampler, dimensions, seed, num_trials, max_shown)
         settings = published_settings(chosen) if enqueue is None else enqueue
         starts = starting_points(chosen, settings, self._calibration, self._fixed)
-        self._plan = TrialPlan(starts, bool(dimensions.methods), num_trials, repeats, self._goals)
+        self._order = TrialOrder(starts, bool(dimensions.methods), num_trials, repeats, self._goals)
         self._storage, self._study_name, self._seed = str(storage), study_name, seed
         self._known = tuple(map(ConditionalNSGAII.founder, known)) if sampler == "nsga2" else tuple(known)
         self._max_concurrent, self.last_step = max_concurrent, last_step
@@ -142,7 +142,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     @property
     def num_trials(self) -> int:
         """Trials of the study in all."""
-        return self._plan.num_trials
+        return self._order.num_trials
 
     def is_finished(self) -> bool:
         """Whether every trial has been handed out."""
@@ -155,7 +155,7 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
     def _next_slot(self) -> Slot | Wait | None:
         """The slot to fill next, kept until something changes: Ray asks many times a second whether there is one."""
         if not self._peeked:
-            self._peeked = [self._plan.next_slot(self._store.trials())]
+            self._peeked = [self._order.next_slot(self._store.trials())]
         return self._peeked[0]
 
     def set_max_concurrency(self, max_concurrent: int) -> bool:

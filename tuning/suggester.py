@@ -10,7 +10,7 @@ from tuning.draft import Draft
 from tuning.history import History
 from tuning.samplers import METHOD, NEED_ALL, NEED_NONE, Dimensions, make_sampler
 from tuning.trial_memory import TrialMemory
-from tuning.trial_plan import Slot
+from tuning.trial_order import Slot
 
 
 @dataclass(frozen=True)

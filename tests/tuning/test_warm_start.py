@@ -21,7 +21,7 @@ from tuning.files import StudyFiles
 from tuning.judging import Goals
 from tuning.known_trials import known_trials
 from tuning.search import starts
-from tuning.trial_plan import starting_points
+from tuning.trial_order import starting_points
 
 Load = Callable[..., tuple[StudyConfig, Options]]
 GOALS = Goals(DEFAULTS["objectives"], DEFAULTS["constraints"], DEFAULTS["baseline"], DEFAULTS["ideal"])

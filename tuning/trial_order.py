@@ -160,7 +160,7 @@ class _Ledger:
 
 
 @dataclass(frozen=True)
-class TrialPlan:
+class TrialOrder:
     """The order of a study's trials.
 
     First what was lost, then the settings to start from, once each. From then on a setting near the front, by the mean

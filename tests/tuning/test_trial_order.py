@@ -17,7 +17,7 @@ from tuning.optuna_store import reports_of
 from tuning.outcome import INTERRUPTED
 from tuning.repeats import Run, near_front
 from tuning.searcher import ConstrainedOptunaSearch
-from tuning.trial_plan import SLOT
+from tuning.trial_order import SLOT
 
 pytestmark = pytest.mark.usefixtures("without_sync")
 
