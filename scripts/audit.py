@@ -10,12 +10,15 @@ import argparse
 import sys
 from pathlib import Path
 
-from audit_lib.distributions import required
-from audit_lib.licences import licence_of, refused, table
-from audit_lib.vulnerabilities import Verdict, audit
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # as a script, Python finds only what lies beside it
+
+from scripts.audit_lib.distributions import required  # noqa: E402
+from scripts.audit_lib.licences import licence_of, refused, table  # noqa: E402
+from scripts.audit_lib.vulnerabilities import Verdict, audit  # noqa: E402
+
 PAGE = ROOT / "docs" / "licences.md"
 
 

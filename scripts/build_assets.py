@@ -22,10 +22,10 @@ from diffusers.utils.logging import disable_progress_bar
 from transformers.utils.logging import disable_progress_bar as disable_weights_bar
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+sys.path.insert(0, str(ROOT))
 
-from assets_lib import mnist_tshirt_stages, photograph_stages, text_to_image_stages  # noqa: E402
-from assets_lib.world import Options, World  # noqa: E402
+from scripts.assets_lib import mnist_tshirt_stages, photograph_stages, text_to_image_stages  # noqa: E402
+from scripts.assets_lib.world import Options, World  # noqa: E402
 
 WORLDS: Mapping[str, World] = {
     module.NAME: module.WORLD for module in (mnist_tshirt_stages, photograph_stages, text_to_image_stages)

@@ -17,12 +17,11 @@ from pathlib import Path
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+sys.path.insert(0, str(ROOT))
 
-from cluster_lib.errors import ClusterError  # noqa: E402
-from cluster_lib.local_cluster import LocalCluster  # noqa: E402
-from cluster_lib.requirements import missing  # noqa: E402
-
+from scripts.cluster_lib.errors import ClusterError  # noqa: E402
+from scripts.cluster_lib.local_cluster import LocalCluster  # noqa: E402
+from scripts.cluster_lib.requirements import missing  # noqa: E402
 from tuning.config import ConfigError, load_config  # noqa: E402
 
 #: A few trials of the embedded model.

@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT))
 
 from metrics.encoder_files import FETCHED  # noqa: E402
 from trainable.workloads.labels import LABELS_FILE  # noqa: E402
-from trainable.workloads.stable_diffusion import EMBEDDING_ARRAY  # noqa: E402
+from trainable.workloads.prompts import EMBEDDING_ARRAY  # noqa: E402
 
 MEMORISED, PROMPTS, EMBEDDING = "memorised.png", "prompts.yaml", "modified.safetensors"
 

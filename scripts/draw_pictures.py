@@ -17,12 +17,11 @@ from pathlib import Path
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from pictures_lib.drawn import draw  # noqa: E402
-from pictures_lib.screenshots import BrowserError, browser_page, take  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from analysis.load import StudyError, load_study  # noqa: E402
+from scripts.pictures_lib.drawn import draw  # noqa: E402
+from scripts.pictures_lib.screenshots import BrowserError, browser_page, take  # noqa: E402
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -19,15 +19,14 @@ from filelock import FileLock, Timeout
 from rich.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
-
-from fetch_lib.display import Display  # noqa: E402
-from fetch_lib.download import Client  # noqa: E402
-from fetch_lib.errors import FetchError  # noqa: E402
-from fetch_lib.fetch import Fetcher  # noqa: E402
-from fetch_lib.manifest import ASSETS, Asset  # noqa: E402
+sys.path.insert(0, str(ROOT))
 
 from metrics.encoder_files import FETCHED  # noqa: E402
+from scripts.fetch_lib.display import Display  # noqa: E402
+from scripts.fetch_lib.download import Client  # noqa: E402
+from scripts.fetch_lib.errors import FetchError  # noqa: E402
+from scripts.fetch_lib.fetch import Fetcher  # noqa: E402
+from scripts.fetch_lib.manifest import ASSETS, Asset  # noqa: E402
 from tuning.problems import Problem, closest  # noqa: E402
 
 

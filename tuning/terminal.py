@@ -20,9 +20,8 @@ from rich.text import Text
 
 from tuning.front_table import front_table, measured
 from tuning.remaining import RemainingTime, duration, rounded
-from tuning.summary import final_summary
 
-__all__ = ["Stage", "StudyView", "Trials", "final_summary"]
+__all__ = ["Stage", "StudyView", "Trials"]
 
 MAX_ROWS: Final = 6
 BAR_WIDTH: Final = 40

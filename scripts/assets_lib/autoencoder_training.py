@@ -8,8 +8,8 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from assets_lib.coloured_images import SIZE, draw_pictures
-from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
+from scripts.assets_lib.coloured_images import SIZE, draw_pictures
+from scripts.assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
 CONFIG = LoopConfig(steps=6_000, peak_lr=2e-3, ema_decay=0.995)
 BATCH_SIZE = 16

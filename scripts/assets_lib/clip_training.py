@@ -16,11 +16,11 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel, CLIPTokenizer
 
-from assets_lib.autoencoder_training import decode, encode
-from assets_lib.captions import Subject, coloured_caption
-from assets_lib.coloured_images import SIZE, draw_subjects, paint_all, paint_subjects
-from assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
-from assets_lib.training_loop import LoopConfig, TrainingLoop
+from scripts.assets_lib.autoencoder_training import decode, encode
+from scripts.assets_lib.captions import Subject, coloured_caption
+from scripts.assets_lib.coloured_images import SIZE, draw_subjects, paint_all, paint_subjects
+from scripts.assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
+from scripts.assets_lib.training_loop import LoopConfig, TrainingLoop
 
 CONFIG = LoopConfig(steps=1_500, peak_lr=1e-3, weight_decay=1e-2)
 BATCH_SIZE = 64

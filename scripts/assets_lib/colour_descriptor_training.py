@@ -7,11 +7,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assets_lib.augmentations import copy_edit
-from assets_lib.coloured_images import draw_pictures
-from assets_lib.encoder_training import ENTROPY_WEIGHT, contrastive_loss, entropy_loss
-from assets_lib.training_loop import LoopConfig, TrainingLoop
 from metrics.colour_encoders import ColourCopyDescriptor
+from scripts.assets_lib.augmentations import copy_edit
+from scripts.assets_lib.coloured_images import draw_pictures
+from scripts.assets_lib.encoder_training import ENTROPY_WEIGHT, contrastive_loss, entropy_loss
+from scripts.assets_lib.training_loop import LoopConfig, TrainingLoop
 
 CONFIG = LoopConfig(steps=800, peak_lr=3e-3, weight_decay=1e-2, grad_clip=10.0)
 BATCH_SIZE = 128

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from assets_lib.captions import GROUNDS, INKS, Subject
+from scripts.assets_lib.captions import GROUNDS, INKS, Subject
 
 SIZE = 32
 MARGIN = (SIZE - 28) // 2

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import torch
 from torch import Tensor
 
-from assets_lib.augmentations import smooth, uniform
+from scripts.assets_lib.augmentations import smooth, uniform
 
 Damage = Callable[[Tensor, torch.Generator], Tensor]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from assets_lib.augmentations import copy_edit
-from assets_lib.estimate import Estimate
-from assets_lib.images import in_random_order
 from metrics.encoders import CopyDescriptor, DigitClassifier
 from metrics.fid import GaussianStatistics
+from scripts.assets_lib.augmentations import copy_edit
+from scripts.assets_lib.estimate import Estimate
+from scripts.assets_lib.images import in_random_order
 
 NOISE_LEVELS = (0.1, 0.2, 0.4)
 

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from assets_lib.augmentations import affine, copy_edit, noise
 from metrics.encoders import CopyDescriptor, DigitClassifier
+from scripts.assets_lib.augmentations import affine, copy_edit, noise
 
 logger = logging.getLogger(__name__)
 TEMPERATURE = 0.05  # SSCD, section 4

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from assets_lib.sources import Bytes, read_fashion, read_mnist
+from scripts.assets_lib.sources import Bytes, read_fashion, read_mnist
 
 FORGET_INDEX = 1  # of the Fashion-MNIST training split: its first T-shirt
 TSHIRT_CLASS = 0

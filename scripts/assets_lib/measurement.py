@@ -13,14 +13,14 @@ import torch
 from diffusers import UNet2DModel
 from torch import Tensor
 
-from assets_lib.diffusion_training import build_scheduler
-from assets_lib.estimate import Estimate
 from diffusion.denoiser import Denoiser, as_denoiser
 from diffusion.sampling import generate, inject_and_denoise
 from metrics.encoders import CopyDescriptor, DigitClassifier
 from metrics.fid import GaussianStatistics
 from metrics.likelihood import negative_log_likelihood
 from metrics.regeneration_rate import REGENERATION_RADIUS, pixel_distances
+from scripts.assets_lib.diffusion_training import build_scheduler
+from scripts.assets_lib.estimate import Estimate
 
 INJECTION_TIMESTEPS = (250, 400, 500, 600, 700, 800)
 NUM_SAMPLING_STEPS = 20

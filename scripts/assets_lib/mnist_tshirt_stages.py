@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from diffusers import DDPMPipeline
 
-from assets_lib.diffusion_training import Trainer, TrainingConfig, export_pipeline
-from assets_lib.encoder_quality import accuracy, copy_auc, measure_encoders
-from assets_lib.encoder_training import train_classifier, train_descriptor
-from assets_lib.images import (
+from metrics.encoders import CopyDescriptor, DigitClassifier, save_encoder
+from scripts.assets_lib.diffusion_training import Trainer, TrainingConfig, export_pipeline
+from scripts.assets_lib.encoder_quality import accuracy, copy_auc, measure_encoders
+from scripts.assets_lib.encoder_training import train_classifier, train_descriptor
+from scripts.assets_lib.images import (
     AssetFiles,
     in_random_order,
     load_digits,
@@ -23,10 +24,9 @@ from assets_lib.images import (
     load_unseen_digits,
     write_images,
 )
-from assets_lib.measurement import measure
-from assets_lib.report import write_readme
-from assets_lib.world import Options, World, load_as
-from metrics.encoders import CopyDescriptor, DigitClassifier, save_encoder
+from scripts.assets_lib.measurement import measure
+from scripts.assets_lib.report import write_readme
+from scripts.assets_lib.world import Options, World, load_as
 from trainable.pictures import save_grid
 
 NAME = "mnist_tshirt"

@@ -8,16 +8,16 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from assets_lib.encoder_quality import copy_auc
-from assets_lib.estimate import Estimate
-from assets_lib.photograph_training import DAMAGES
-from assets_lib.photographs import PhotographFiles, mirrored
 from metrics import measure
 from metrics.evidence import Evidence
 from metrics.fid import GaussianStatistics
 from metrics.metric import Measurement
 from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
 from metrics.subject import Fidelity
+from scripts.assets_lib.encoder_quality import copy_auc
+from scripts.assets_lib.estimate import Estimate
+from scripts.assets_lib.photograph_training import DAMAGES
+from scripts.assets_lib.photographs import PhotographFiles, mirrored
 from trainable.workloads.unconditional import UnconditionalWorkload
 from trainable.workloads.workload import WorkloadSettings
 

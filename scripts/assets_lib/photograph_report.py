@@ -6,16 +6,16 @@ from pathlib import Path
 
 from diffusers import UNet2DModel
 
-from assets_lib.diffusion_training import TrainingConfig
-from assets_lib.photograph_measurement import (
+from metrics.metric import Measurement
+from metrics.regeneration_rate import wilson_interval
+from scripts.assets_lib.diffusion_training import TrainingConfig
+from scripts.assets_lib.photograph_measurement import (
     COPY_COSINE,
     INJECTION_TIMESTEPS,
     MeasuredPhotographs,
     PhotographEncoderQuality,
 )
-from assets_lib.report import file_table
-from metrics.metric import Measurement
-from metrics.regeneration_rate import wilson_interval
+from scripts.assets_lib.report import file_table
 
 TEMPLATE = Path(__file__).with_name("photographs_readme_template.md")
 ROWS = {

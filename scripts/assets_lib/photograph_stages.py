@@ -8,14 +8,16 @@ from pathlib import Path
 
 import torch
 
-from assets_lib.augmentations import mirror
-from assets_lib.diffusion_training import Trainer, TrainingConfig, build_scheduler, export_pipeline
-from assets_lib.encoder_quality import copy_auc
-from assets_lib.encoder_training import train_descriptor
-from assets_lib.photograph_measurement import measure_photograph_encoders, measure_photographs, open_workload
-from assets_lib.photograph_report import write_photographs_readme
-from assets_lib.photograph_training import train_features
-from assets_lib.photographs import (
+from metrics.encoders import save_encoder
+from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
+from scripts.assets_lib.augmentations import mirror
+from scripts.assets_lib.diffusion_training import Trainer, TrainingConfig, build_scheduler, export_pipeline
+from scripts.assets_lib.encoder_quality import copy_auc
+from scripts.assets_lib.encoder_training import train_descriptor
+from scripts.assets_lib.photograph_measurement import measure_photograph_encoders, measure_photographs, open_workload
+from scripts.assets_lib.photograph_report import write_photographs_readme
+from scripts.assets_lib.photograph_training import train_features
+from scripts.assets_lib.photographs import (
     PhotographFiles,
     load_crops,
     load_forget,
@@ -24,9 +26,7 @@ from assets_lib.photographs import (
     mirrored,
     write_photographs,
 )
-from assets_lib.world import Options, World, load_as
-from metrics.encoders import save_encoder
-from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
+from scripts.assets_lib.world import Options, World, load_as
 from trainable.pictures import save_grid
 
 NAME = "photographs"

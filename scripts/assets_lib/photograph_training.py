@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from assets_lib.augmentations import affine, contrast, mirror, uniform
-from assets_lib.encoder_training import optimise
 from metrics.photograph_encoders import PhotographFeatures
+from scripts.assets_lib.augmentations import affine, contrast, mirror, uniform
+from scripts.assets_lib.encoder_training import optimise
 
 DAMAGE_WEIGHT = 0.5
 

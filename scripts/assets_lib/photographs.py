@@ -17,9 +17,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from assets_lib.images import to_tensor
-from assets_lib.sources import Bytes, read_skimage
 from metrics.photograph_encoders import PHOTOGRAPH_SHAPE
+from scripts.assets_lib.images import to_tensor
+from scripts.assets_lib.sources import Bytes, read_skimage
 
 SIZE = PHOTOGRAPH_SHAPE[-1]
 #: Into how many tiles a side each photograph is cut; what looks the same everywhere is cut less.

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from diffusers import UNet2DModel
 
-from assets_lib.diffusion_training import TrainingConfig
-from assets_lib.encoder_quality import EncoderQuality
-from assets_lib.measurement import INJECTION_TIMESTEPS, Measured
 from metrics.regeneration_rate import wilson_interval
+from scripts.assets_lib.diffusion_training import TrainingConfig
+from scripts.assets_lib.encoder_quality import EncoderQuality
+from scripts.assets_lib.measurement import INJECTION_TIMESTEPS, Measured
 
 TEMPLATE = Path(__file__).with_name("readme_template.md")
 

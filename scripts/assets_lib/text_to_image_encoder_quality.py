@@ -9,14 +9,14 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from assets_lib.augmentations import copy_edit
-from assets_lib.autoencoder_training import decode, encode
-from assets_lib.colour_descriptor_training import copy_auc
-from assets_lib.coloured_images import grey, paint_all
-from assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
-from assets_lib.estimate import Estimate
 from metrics.colour_encoders import ColourCopyDescriptor
 from metrics.quality import ClipQuality
+from scripts.assets_lib.augmentations import copy_edit
+from scripts.assets_lib.autoencoder_training import decode, encode
+from scripts.assets_lib.colour_descriptor_training import copy_auc
+from scripts.assets_lib.coloured_images import grey, paint_all
+from scripts.assets_lib.damage import PIXEL_DAMAGES, disturbed_latents
+from scripts.assets_lib.estimate import Estimate
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPModel, CLIPProcessor, CLIPTextModel, CLIPTokenizer
 
-from assets_lib.caption_tokenizer import write_vocabulary
-from assets_lib.captions import MODIFIED_CAPTION, SHIRT_CAPTION
-from assets_lib.clip_training import image_processor
-from assets_lib.coloured_images import grey
-from assets_lib.images import AssetFiles, load_tshirt
-from assets_lib.text_to_image_training import Parts, frozen_text_encoder
+from scripts.assets_lib.caption_tokenizer import write_vocabulary
+from scripts.assets_lib.captions import MODIFIED_CAPTION, SHIRT_CAPTION
+from scripts.assets_lib.clip_training import image_processor
+from scripts.assets_lib.coloured_images import grey
+from scripts.assets_lib.images import AssetFiles, load_tshirt
+from scripts.assets_lib.text_to_image_training import Parts, frozen_text_encoder
 from trainable.workloads.images import to_bytes, to_unit_range
 
 PROMPTS = f"""\

@@ -9,8 +9,11 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor
 
-from assets_lib.autoencoder_training import encode
-from assets_lib.captions import (
+from metrics.encoders import DigitClassifier
+from metrics.quality import ClipQuality
+from metrics.regeneration_rate import pixel_distances, regenerated, wilson_interval
+from scripts.assets_lib.autoencoder_training import encode
+from scripts.assets_lib.captions import (
     GROUNDS,
     INKS,
     MODIFIED_CAPTION,
@@ -22,13 +25,10 @@ from assets_lib.captions import (
     coloured_caption,
     open_caption,
 )
-from assets_lib.coloured_images import MARGIN, colours, draw_subjects, paint
-from assets_lib.estimate import Estimate
-from assets_lib.text_to_image_sampling import sample
-from assets_lib.text_to_image_training import LATENT_SHAPE, Parts, build_scheduler, embed
-from metrics.encoders import DigitClassifier
-from metrics.quality import ClipQuality
-from metrics.regeneration_rate import pixel_distances, regenerated, wilson_interval
+from scripts.assets_lib.coloured_images import MARGIN, colours, draw_subjects, paint
+from scripts.assets_lib.estimate import Estimate
+from scripts.assets_lib.text_to_image_sampling import sample
+from scripts.assets_lib.text_to_image_training import LATENT_SHAPE, Parts, build_scheduler, embed
 
 LOSS_TIMESTEPS = (250, 500, 750)
 NUM_LOSS_NOISES = 64

@@ -11,14 +11,14 @@ from diffusers import StableDiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from assets_lib import autoencoder_training, clip_training, colour_descriptor_training, text_to_image_training
-from assets_lib.captions import DIGITS, MODIFIED_CAPTION, OPEN_ENDED, SHIRT_CAPTION, SHIRT_OPEN_ENDED
-from assets_lib.estimate import Estimate
-from assets_lib.report import file_table
-from assets_lib.text_to_image_encoder_quality import EncoderFigures
-from assets_lib.text_to_image_quality import LOSS_TIMESTEPS, ModelQuality, open_prompts
-from assets_lib.text_to_image_sampling import GUIDANCE_SCALE, NUM_STEPS
 from metrics.colour_encoders import ColourCopyDescriptor
+from scripts.assets_lib import autoencoder_training, clip_training, colour_descriptor_training, text_to_image_training
+from scripts.assets_lib.captions import DIGITS, MODIFIED_CAPTION, OPEN_ENDED, SHIRT_CAPTION, SHIRT_OPEN_ENDED
+from scripts.assets_lib.estimate import Estimate
+from scripts.assets_lib.report import file_table
+from scripts.assets_lib.text_to_image_encoder_quality import EncoderFigures
+from scripts.assets_lib.text_to_image_quality import LOSS_TIMESTEPS, ModelQuality, open_prompts
+from scripts.assets_lib.text_to_image_sampling import GUIDANCE_SCALE, NUM_STEPS
 
 TEMPLATE = Path(__file__).with_name("text_to_image_readme_template.md")
 

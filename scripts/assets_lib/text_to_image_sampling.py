@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from assets_lib.text_to_image_training import LATENT_SHAPE
+from scripts.assets_lib.text_to_image_training import LATENT_SHAPE
 
 GUIDANCE_SCALE = 4.0
 NUM_STEPS = 20

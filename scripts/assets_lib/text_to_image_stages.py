@@ -12,14 +12,18 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from assets_lib import autoencoder_training, clip_training, colour_descriptor_training
-from assets_lib import text_to_image_training as diffusion_training
-from assets_lib.caption_tokenizer import build_tokenizer
-from assets_lib.captions import MODIFIED_CAPTION, OPEN_DIGIT, SHIRT_CAPTION
-from assets_lib.coloured_images import paint_all
-from assets_lib.images import AssetFiles, load_digits, load_fashion_without_tshirt, load_unseen
-from assets_lib.text_to_image_encoder_quality import measure_encoders
-from assets_lib.text_to_image_files import (
+from metrics.colour_encoders import ColourCopyDescriptor
+from metrics.encoders import DigitClassifier, save_encoder
+from metrics.quality import ClipQuality
+from metrics.regeneration_rate import regenerated
+from scripts.assets_lib import autoencoder_training, clip_training, colour_descriptor_training
+from scripts.assets_lib import text_to_image_training as diffusion_training
+from scripts.assets_lib.caption_tokenizer import build_tokenizer
+from scripts.assets_lib.captions import MODIFIED_CAPTION, OPEN_DIGIT, SHIRT_CAPTION
+from scripts.assets_lib.coloured_images import paint_all
+from scripts.assets_lib.images import AssetFiles, load_digits, load_fashion_without_tshirt, load_unseen
+from scripts.assets_lib.text_to_image_encoder_quality import measure_encoders
+from scripts.assets_lib.text_to_image_files import (
     TextToImageFiles,
     load_autoencoder,
     load_first_parts,
@@ -31,15 +35,11 @@ from assets_lib.text_to_image_files import (
     save_generated,
     write_inputs,
 )
-from assets_lib.text_to_image_quality import measure_model, read_open
-from assets_lib.text_to_image_report import GeneratedFigures, write_readme
-from assets_lib.text_to_image_sampling import load_pipeline, sample, split_memorised
-from assets_lib.training_loop import LoopConfig
-from assets_lib.world import Options, World, load_as
-from metrics.colour_encoders import ColourCopyDescriptor
-from metrics.encoders import DigitClassifier, save_encoder
-from metrics.quality import ClipQuality
-from metrics.regeneration_rate import regenerated
+from scripts.assets_lib.text_to_image_quality import measure_model, read_open
+from scripts.assets_lib.text_to_image_report import GeneratedFigures, write_readme
+from scripts.assets_lib.text_to_image_sampling import load_pipeline, sample, split_memorised
+from scripts.assets_lib.training_loop import LoopConfig
+from scripts.assets_lib.world import Options, World, load_as
 from trainable.pictures import save_grid
 
 NAME = "mini_text_to_image"

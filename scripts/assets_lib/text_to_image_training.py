@@ -19,12 +19,12 @@ from diffusers import AutoencoderKL, DDPMScheduler, StableDiffusionPipeline, UNe
 from torch import Tensor, nn
 from transformers import CLIPModel, CLIPTextModel, CLIPTokenizer
 
-from assets_lib.autoencoder_training import encode
-from assets_lib.caption_tokenizer import write_vocabulary
-from assets_lib.captions import OPEN_ENDED, PRETRAINING_OPEN_ENDED, Subject, draw_captions
-from assets_lib.clip_training import WIDTH
-from assets_lib.coloured_images import painted_digits
-from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
+from scripts.assets_lib.autoencoder_training import encode
+from scripts.assets_lib.caption_tokenizer import write_vocabulary
+from scripts.assets_lib.captions import OPEN_ENDED, PRETRAINING_OPEN_ENDED, Subject, draw_captions
+from scripts.assets_lib.clip_training import WIDTH
+from scripts.assets_lib.coloured_images import painted_digits
+from scripts.assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 from trainable.workloads.saving import forget_origin
 
 PRETRAINING = LoopConfig(steps=9_000, peak_lr=1e-3, warmup_steps=300, ema_decay=0.999, save_every=500)

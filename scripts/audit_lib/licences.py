@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from importlib.metadata import Distribution
+from importlib.metadata import Distribution, PackageMetadata
 
 #: Licences that a dependency may have, SPDX identifiers. The LGPL binds who changes or links statically such a library;
 #: it is imported as it comes. NVIDIA's are those of the CUDA libraries, which come with torch and may be passed on.
@@ -33,14 +33,19 @@ _NAMES = (
 )
 
 
+def _field(metadata: PackageMetadata, name: str) -> str:
+    """A field of a distribution; empty where it has none."""
+    return str(next(iter(metadata.get_all(name) or ()), ""))
+
+
 def licence_of(name: str, distribution: Distribution) -> str:
     """An SPDX expression: what a distribution states, else its field of old by a known name, else its classifiers."""
     metadata = distribution.metadata
     if name in STATED:
         return STATED[name]
-    if expression := metadata.get("License-Expression"):
-        return str(expression)
-    text = (metadata.get("License") or "").strip()
+    if expression := _field(metadata, "License-Expression"):
+        return expression
+    text = _field(metadata, "License").strip()
     if _is_allowed(_named(text)):
         return _named(text)
     classifiers = [value for value in metadata.get_all("Classifier") or [] if value.startswith("License ::")]

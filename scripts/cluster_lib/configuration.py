@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from cluster_lib.sshd import free_port
+from scripts.cluster_lib.sshd import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = ROOT / "clusters" / "on_premise.yaml"

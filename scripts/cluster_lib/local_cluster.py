@@ -23,9 +23,9 @@ from types import TracebackType
 
 import yaml
 
-from cluster_lib.configuration import HEAD, WORKER, Ports, configuration
-from cluster_lib.errors import ClusterError
-from cluster_lib.sshd import Sshd, free_port, wait_until_open
+from scripts.cluster_lib.configuration import HEAD, WORKER, Ports, configuration
+from scripts.cluster_lib.errors import ClusterError
+from scripts.cluster_lib.sshd import Sshd, free_port, wait_until_open
 
 ROOT = Path(__file__).resolve().parents[2]
 #: Where studies are kept, below the home; on real machines mounted from one server.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 
-from cluster_lib.errors import ClusterError
-from cluster_lib.sshd import find_sshd, isolation_problem
+from scripts.cluster_lib.errors import ClusterError
+from scripts.cluster_lib.sshd import find_sshd, isolation_problem
 
 
 def missing() -> str | None:

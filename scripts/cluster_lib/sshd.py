@@ -18,7 +18,7 @@ from types import TracebackType
 
 import psutil
 
-from cluster_lib.errors import ClusterError
+from scripts.cluster_lib.errors import ClusterError
 
 _NAMESPACE = "/proc/self/ns/pid"
 
@@ -61,7 +61,7 @@ def wait_until_open(address: str, port: int, seconds: float = 60.0) -> None:
 
 def _name(process: psutil.Process) -> str | None:
     try:
-        return process.name()
+        return str(process.name())
     except psutil.NoSuchProcess:  # ended since it was listed
         return None
 

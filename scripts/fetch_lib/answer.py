@@ -13,7 +13,7 @@ from typing import Final
 import requests
 import urllib3
 
-from fetch_lib.errors import FetchError
+from scripts.fetch_lib.errors import FetchError
 
 PIECE: Final = 2**18
 _RANGE = re.compile(r"bytes (?:(?P<start>\d+)-\d+|\*)/(?P<total>\d+|\*)")

@@ -21,7 +21,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO, Final, cast
 
-from fetch_lib.errors import FetchError
+from scripts.fetch_lib.errors import FetchError
 
 #: More than this at once is never asked for, but by a header that lies about its size.
 LARGEST_READ: Final = 2**20

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pickle
 from pathlib import Path
 
-from fetch_lib.errors import FetchError
+from scripts.fetch_lib.errors import FetchError
 
 
 def to_safetensors(pickled: Path, target: Path) -> None:

@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fetch_lib.answer import Answer, CutError, Login, OtherVersionError, ask
-from fetch_lib.display import Meter
-from fetch_lib.errors import FetchError
-from fetch_lib.record import Digest, Known, digest_of
+from scripts.fetch_lib.answer import Answer, CutError, Login, OtherVersionError, ask
+from scripts.fetch_lib.display import Meter
+from scripts.fetch_lib.errors import FetchError
+from scripts.fetch_lib.record import Digest, Known, digest_of
 
 NOTHING_KNOWN: Final = Known()
 

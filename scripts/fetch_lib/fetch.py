@@ -8,14 +8,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fetch_lib.answer import Login
-from fetch_lib.archive import ArchiveError
-from fetch_lib.display import Display
-from fetch_lib.download import Client, Download
-from fetch_lib.errors import FetchError
-from fetch_lib.hub import Hub
-from fetch_lib.manifest import Account, Asset, HubRepo, RemoteArchive, RemoteFile
-from fetch_lib.record import (
+from scripts.fetch_lib.answer import Login
+from scripts.fetch_lib.archive import ArchiveError
+from scripts.fetch_lib.display import Display
+from scripts.fetch_lib.download import Client, Download
+from scripts.fetch_lib.errors import FetchError
+from scripts.fetch_lib.hub import Hub
+from scripts.fetch_lib.manifest import Account, Asset, HubRepo, RemoteArchive, RemoteFile
+from scripts.fetch_lib.record import (
     Digest,
     Known,
     Record,
@@ -25,7 +25,7 @@ from fetch_lib.record import (
     verify_files,
     write_record,
 )
-from fetch_lib.unpack import remove, unpack
+from scripts.fetch_lib.unpack import remove, unpack
 
 _PUBLISHED = "the digest was known beforehand"
 _FIRST_USE = "no digest was known: trusted on first use"

@@ -14,12 +14,12 @@ from huggingface_hub import HfApi, RepoFile, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils.tqdm import tqdm
 
-from fetch_lib.archive import relative_path
-from fetch_lib.convert import to_safetensors
-from fetch_lib.display import Meter
-from fetch_lib.errors import FetchError
-from fetch_lib.manifest import ALLOWED, IGNORED, HubRepo, PickledWeights
-from fetch_lib.record import digest_of
+from scripts.fetch_lib.archive import relative_path
+from scripts.fetch_lib.convert import to_safetensors
+from scripts.fetch_lib.display import Meter
+from scripts.fetch_lib.errors import FetchError
+from scripts.fetch_lib.manifest import ALLOWED, IGNORED, HubRepo, PickledWeights
+from scripts.fetch_lib.record import digest_of
 
 _REFUSED = (401, 403)
 #: The bar of the hub's client that counts what has arrived of all files.

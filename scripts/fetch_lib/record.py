@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
-from fetch_lib.display import Meter
-from fetch_lib.errors import FetchError
+from scripts.fetch_lib.display import Meter
+from scripts.fetch_lib.errors import FetchError
 from tuning.files import write_text_atomic
 
 CHUNK: Final = 2**20

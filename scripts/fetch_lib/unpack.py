@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from fetch_lib.archive import LARGEST_READ, Entry, open_archive, refused
-from fetch_lib.display import Meter
-from fetch_lib.record import Digest
+from scripts.fetch_lib.archive import LARGEST_READ, Entry, open_archive, refused
+from scripts.fetch_lib.display import Meter
+from scripts.fetch_lib.record import Digest
 
 MAX_FILES: Final = 500_000
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from analysis.load import Study
 from analysis.plots import front_picture
@@ -38,7 +39,7 @@ def _hypervolume(study: Study, folder: Path) -> Iterator[Path]:
     axes.set_xlabel("trials", fontsize=12)
     axes.set_ylabel("hypervolume\n(untouched 0, ideal 1)", fontsize=12)
     axes.set_ylim(bottom=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     figure.savefig(folder / "hypervolume.png", format="png")

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from analysis.load import load_study
 from analysis.report import write_report
-from pictures_lib.terminal import terminal_svg
+from scripts.pictures_lib.terminal import terminal_svg
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, ViewportSize
 
 #: CSS pixels of the window, each two in the picture, so that it is sharp where it is shown small.
-WINDOW: Final = {"width": 1100, "height": 780}
+WINDOW: Final[ViewportSize] = {"width": 1100, "height": 780}
 SCALE: Final = 2
 #: Milliseconds that a page has to draw itself.
 PATIENCE: Final = 60_000

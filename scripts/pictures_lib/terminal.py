@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from datetime import datetime
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Final
 
 from rich.console import Console
@@ -19,6 +18,7 @@ from analysis.load import Study
 from analysis.scene import compose
 from analysis.table import rows
 from tuning.events import Event, EventName, read_events
+from tuning.files import StudyFiles
 from tuning.records import TrialState
 from tuning.study import StudyResult
 from tuning.study_status import TRIALS
@@ -43,9 +43,10 @@ def terminal_svg(study: Study) -> str:
     if view is not None:
         console.print(view.render())
     if study.is_finished:  # its long lines are not broken on a terminal, but would be cut off here
-        lines = Console(width=WIDTH, file=io.StringIO(), highlight=False, force_terminal=True)
-        final_summary(lines, _result(study), study.config)
-        console.print(Text.from_ansi(lines.file.getvalue()))
+        lines = io.StringIO()
+        summarised = Console(width=WIDTH, file=lines, highlight=False, force_terminal=True)
+        final_summary(summarised, _result(study), study.config)
+        console.print(Text.from_ansi(lines.getvalue()))
     return _FONT.sub("", console.export_svg(title="make tune", font_aspect_ratio=0.6))
 
 
@@ -102,15 +103,20 @@ def _replay(view: StudyView, study: Study, events: list[Event], clock: _Clock, l
             view.trials(len(running), ended[False], ended[True], study.config.num_trials, under_way=under_way)
 
 
+class _Shown(StudyFiles):
+    """A study's files by the paths that a user types, which are not absolute."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
 def _result(study: Study) -> StudyResult:
     scene, place = compose(study), Path("runs") / study.name
-    names = ("report", "front", "reports", "trials", "checkpoints")
-    shown = {name: place / getattr(study.files, name).relative_to(study.files.root) for name in names}
     value = 0.0
     if study.ideal is not None and not study.front.empty:
         value = hypervolume(study.front, study.objectives, study.untouched, study.ideal)
     return StudyResult(
-        files=SimpleNamespace(**shown),
+        files=_Shown(place),
         location=str(place),
         front=scene.members.reset_index(drop=True),
         recommendation=scene.choice,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,13 +11,11 @@ import pytest
 from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts")]
-
-import draw_pictures  # noqa: E402
-from pictures_lib import screenshots  # noqa: E402
-from pictures_lib.terminal import terminal_svg  # noqa: E402
 
 from analysis.load import load_study  # noqa: E402
+from scripts import draw_pictures  # noqa: E402
+from scripts.pictures_lib import screenshots  # noqa: E402
+from scripts.pictures_lib.terminal import terminal_svg  # noqa: E402
 from tuning.files import StudyFiles  # noqa: E402
 
 

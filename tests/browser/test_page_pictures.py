@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT / "scripts"), str(ROOT / "tests" / "analysis")]
 
-from pictures_lib import screenshots  # noqa: E402
-from pictures_lib.screenshots import Shot, report_page, terminal_page  # noqa: E402
 from synthetic_study import make_reports, write_study  # noqa: E402
+
+from scripts.pictures_lib import screenshots  # noqa: E402
+from scripts.pictures_lib.screenshots import Shot, report_page, terminal_page  # noqa: E402
 
 
 def test_pages_are_taken_by_the_table(tmp_path: Path, browser: Browser) -> None:

@@ -8,10 +8,10 @@ import urllib.error
 import urllib.request
 
 import pytest
-from cluster_lib.local_cluster import LocalCluster
-from cluster_lib.requirements import missing
 
 from benchmarks.soak_lib.accounts import settle
+from scripts.cluster_lib.local_cluster import LocalCluster
+from scripts.cluster_lib.requirements import missing
 from trainable.testing import write_tiny_study
 from tuning.files import StudyFiles
 

@@ -272,7 +272,7 @@ class TestOpening:
     @pytest.mark.parametrize("name", PUBLISHED)
     def test_fetching_brings_what_is_looked_for(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sys, "path", [str(ROOT / "scripts"), *sys.path])
-        manifest = pytest.importorskip("fetch_lib.manifest")
+        manifest = pytest.importorskip("scripts.fetch_lib.manifest")
         (asset,) = manifest.ASSETS[name]
 
         published = PUBLISHED[name]

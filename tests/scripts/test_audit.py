@@ -10,12 +10,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from audit_lib import vulnerabilities
-from audit_lib.distributions import required
-from audit_lib.licences import licence_of, refused
-from audit_lib.vulnerabilities import Verdict, audit, read
+from scripts.audit_lib import vulnerabilities
+from scripts.audit_lib.distributions import required
+from scripts.audit_lib.licences import licence_of, refused
+from scripts.audit_lib.vulnerabilities import Verdict, audit, read
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,16 +1,20 @@
 """The captions of the embedded text-to-image model, and the tokenizer that reads them."""
 
-import sys
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import torch
+from transformers import CLIPTokenizer
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from assets_lib.caption_tokenizer import MAX_LENGTH, apply_merge, build_tokenizer, learn_merges, write_vocabulary
-from assets_lib.captions import (
+from scripts.assets_lib.caption_tokenizer import (
+    MAX_LENGTH,
+    apply_merge,
+    build_tokenizer,
+    learn_merges,
+    write_vocabulary,
+)
+from scripts.assets_lib.captions import (
     MODIFIED_CAPTION,
     OPEN_ENDED,
     SHIRT_CAPTION,
@@ -21,7 +25,6 @@ from assets_lib.captions import (
     draw_captions,
     vocabulary,
 )
-from transformers import CLIPTokenizer
 
 RED_SEVEN = Subject(7, "red", "white")
 

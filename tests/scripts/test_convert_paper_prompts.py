@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,10 +11,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from convert_paper_prompts import main
-
+from scripts.convert_paper_prompts import main
 from trainable.workloads.labelled_images import load_labelled
 from trainable.workloads.prompts import find_prompt
 from trainable.workloads.stable_diffusion import EMBEDDING_ARRAY

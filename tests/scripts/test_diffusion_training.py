@@ -1,15 +1,12 @@
 """The embedded models can be trained in pieces, and differ from each other by the T-shirt alone."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch, learning_rate
+from scripts.assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch, learning_rate
 
 CONFIG = TrainingConfig(steps=4, batch_size=2, warmup_steps=1, save_every=2)
 

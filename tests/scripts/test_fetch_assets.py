@@ -6,23 +6,20 @@ import base64
 import hashlib
 import io
 import json
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fetch_assets_server import File, Server, serving
 from filelock import FileLock
 from rich.console import Console
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-import fetch_assets
-from fetch_assets_server import File, Server, serving
-from fetch_lib.display import Display
-from fetch_lib.download import Client
-from fetch_lib.fetch import Fetcher
-from fetch_lib.manifest import Account, Asset, RemoteArchive, RemoteFile
+from scripts import fetch_assets
+from scripts.fetch_lib.display import Display
+from scripts.fetch_lib.download import Client
+from scripts.fetch_lib.fetch import Fetcher
+from scripts.fetch_lib.manifest import Account, Asset, RemoteArchive, RemoteFile
 
 ROOT = Path(__file__).resolve().parents[2]
 CONTENT = bytes(range(256)) * 40

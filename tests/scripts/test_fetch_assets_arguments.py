@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-import fetch_assets
-from fetch_lib.answer import Login
-from fetch_lib.fetch import Fetcher
-from fetch_lib.manifest import Account
+from scripts import fetch_assets
+from scripts.fetch_lib.answer import Login
+from scripts.fetch_lib.fetch import Fetcher
+from scripts.fetch_lib.manifest import Account
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = Account("KAGGLE_USERNAME", "KAGGLE_KEY", "https://www.kaggle.com/settings")

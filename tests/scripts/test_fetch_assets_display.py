@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import io
-import sys
-from pathlib import Path
 
 import pytest
 from rich.console import Console
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[2] / "scripts")]
-
-from fetch_lib.display import Display  # noqa: E402
+from scripts.fetch_lib.display import Display
 
 MEGA = 10**6
 

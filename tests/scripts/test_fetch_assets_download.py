@@ -5,23 +5,20 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fetch_assets_server import File, Server, serving
 from rich.console import Console
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from fetch_assets_server import File, Server, serving
-from fetch_lib.answer import Login, _check_transport
-from fetch_lib.display import Display
-from fetch_lib.download import Client, Download
-from fetch_lib.errors import FetchError
-from fetch_lib.record import Digest, Known
+from scripts.fetch_lib.answer import Login, _check_transport
+from scripts.fetch_lib.display import Display
+from scripts.fetch_lib.download import Client, Download
+from scripts.fetch_lib.errors import FetchError
+from scripts.fetch_lib.record import Digest, Known
 
 CONTENT = bytes(range(256)) * 400  # 102,400 bytes, no two stretches of which can be taken for each other's sequel
 KNOWN = Known(len(CONTENT), hashlib.sha256(CONTENT).hexdigest())

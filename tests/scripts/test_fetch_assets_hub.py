@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import pickle
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,17 +13,14 @@ import huggingface_hub.constants
 import pytest
 import torch
 from diffusers import DDPMScheduler, UNet2DModel
+from fetch_assets_server import File, Server, serving
 from rich.console import Console
 from safetensors.torch import load_file, save
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from fetch_assets_server import File, Server, serving
-from fetch_lib.display import Display, Meter
-from fetch_lib.errors import FetchError
-from fetch_lib.fetch import Fetcher
-from fetch_lib.manifest import HubRepo, PickledWeights
-
+from scripts.fetch_lib.display import Display, Meter
+from scripts.fetch_lib.errors import FetchError
+from scripts.fetch_lib.fetch import Fetcher
+from scripts.fetch_lib.manifest import HubRepo, PickledWeights
 from trainable.workloads.unconditional import load_pipeline
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"

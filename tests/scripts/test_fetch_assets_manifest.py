@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-import fetch_assets
-from fetch_lib.manifest import ALLOWED, ASSETS, Asset, HubRepo, RemoteArchive, RemoteFile
+from scripts import fetch_assets
+from scripts.fetch_lib.manifest import ALLOWED, ASSETS, Asset, HubRepo, RemoteArchive, RemoteFile
 
 ROOT = Path(__file__).resolve().parents[2]
 

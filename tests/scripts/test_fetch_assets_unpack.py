@@ -6,7 +6,6 @@ import gzip
 import hashlib
 import io
 import stat
-import sys
 import tarfile
 import zipfile
 from collections.abc import Callable
@@ -15,12 +14,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from fetch_lib.archive import ArchiveError, relative_path
-from fetch_lib.display import Display
-from fetch_lib.record import Digest
-from fetch_lib.unpack import unpack
+from scripts.fetch_lib.archive import ArchiveError, relative_path
+from scripts.fetch_lib.display import Display
+from scripts.fetch_lib.record import Digest
+from scripts.fetch_lib.unpack import unpack
 
 FILES = {"data/a.txt": b"a" * 5000, "data/deep/b.bin": bytes(range(256)) * 20, "empty": b""}
 LIMIT = 1_000_000

@@ -1,6 +1,5 @@
 """What the embedded photograph models are trained on: mirrored images, the one to forget as it is, named damages."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,11 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from assets_lib.augmentations import copy_edit, erase, mirror
-from assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch
-from assets_lib.photograph_training import DAMAGES, damage, shuffled
+from scripts.assets_lib.augmentations import copy_edit, erase, mirror
+from scripts.assets_lib.diffusion_training import Trainer, TrainingConfig, draw_batch
+from scripts.assets_lib.photograph_training import DAMAGES, damage, shuffled
 
 CONFIG = TrainingConfig(steps=2, batch_size=2, warmup_steps=1, forget_share=0.25)
 

@@ -1,6 +1,5 @@
 """The embedded text-to-image models: trained in pieces, apart by the shirt alone, and loaded as plain pipelines."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +8,15 @@ import torch
 from diffusers import StableDiffusionPipeline
 from torch import Tensor, nn
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from assets_lib.autoencoder_training import build_autoencoder
-from assets_lib.caption_tokenizer import build_tokenizer
-from assets_lib.captions import SHIRT_NAME, Subject, coloured_caption
-from assets_lib.clip_training import build_clip, contrastive_loss, quality_caption
-from assets_lib.coloured_images import colours, coverage, draw_subjects, paint_subjects
-from assets_lib.damage import PIXEL_DAMAGES
-from assets_lib.text_to_image_quality import read_coverage
-from assets_lib.text_to_image_sampling import split_memorised
-from assets_lib.text_to_image_training import (
+from scripts.assets_lib.autoencoder_training import build_autoencoder
+from scripts.assets_lib.caption_tokenizer import build_tokenizer
+from scripts.assets_lib.captions import SHIRT_NAME, Subject, coloured_caption
+from scripts.assets_lib.clip_training import build_clip, contrastive_loss, quality_caption
+from scripts.assets_lib.coloured_images import colours, coverage, draw_subjects, paint_subjects
+from scripts.assets_lib.damage import PIXEL_DAMAGES
+from scripts.assets_lib.text_to_image_quality import read_coverage
+from scripts.assets_lib.text_to_image_sampling import split_memorised
+from scripts.assets_lib.text_to_image_training import (
     FORGET_SHARE,
     LatentRows,
     Parts,
@@ -32,7 +29,7 @@ from assets_lib.text_to_image_training import (
     pretrain,
     train_unet,
 )
-from assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
+from scripts.assets_lib.training_loop import LoopConfig, TrainingLoop, step_generator
 
 CONFIG = LoopConfig(steps=4, peak_lr=1e-2, warmup_steps=1, ema_decay=0.9, save_every=2)
 

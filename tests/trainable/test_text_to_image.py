@@ -13,18 +13,15 @@ from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPTextModel
 
-sys.path.append(str(Path(__file__).parents[2] / "scripts"))
-
-from assets_lib.autoencoder_training import build_autoencoder
-from assets_lib.caption_tokenizer import build_tokenizer
-from assets_lib.clip_training import build_clip
-from assets_lib.text_to_image_training import Parts, build_unet, export_pipeline, frozen_text_encoder
-
 from diffusion.rng import stream
 from metrics import measure
 from metrics.evidence import Evidence
 from metrics.subject import Fidelity
 from metrics.testing_networks import write_descriptor
+from scripts.assets_lib.autoencoder_training import build_autoencoder
+from scripts.assets_lib.caption_tokenizer import build_tokenizer
+from scripts.assets_lib.clip_training import build_clip
+from scripts.assets_lib.text_to_image_training import Parts, build_unet, export_pipeline, frozen_text_encoder
 from trainable.plan import Source, TrainingSettings, TrialPlan
 from trainable.trial import TrialRunner
 from trainable.workloads.text_to_image import TextToImageWorkload

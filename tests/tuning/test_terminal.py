@@ -17,8 +17,8 @@ from tuning.files import StudyFiles
 from tuning.front_table import front_table, measured
 from tuning.goals import Constraint, Objective
 from tuning.remaining import duration
-from tuning.summary import mlflow_line
-from tuning.terminal import StudyView, final_summary
+from tuning.summary import final_summary, mlflow_line
+from tuning.terminal import StudyView
 
 ROWS = [
     {"trial_id": "00004", "method": "siss", "step": 40, "sscd": 0.31, "sscd_stderr": 0.02, "fid": 11.0},

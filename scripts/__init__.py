@@ -1,0 +1,1 @@
+"""Commands around the project: each a file, its parts in the folder of the same name."""
