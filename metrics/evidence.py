@@ -22,7 +22,7 @@ from metrics.accounting import Cost, accounted, evaluating
 from metrics.likelihood import Likelihood, negative_log_likelihood, rademacher
 from metrics.membership import MembershipErrors, membership_errors
 from metrics.parts import draws_of_each_neighbour, is_of_samples
-from metrics.subject import Encoder, Fidelity, Subject
+from metrics.subject import Fidelity, ImageFunction, Subject
 
 __all__ = ["Evidence", "Fidelity", "MembershipErrors", "Subject"]
 
@@ -242,8 +242,8 @@ class Evidence:
             )
         return slice(prompts.index(prompt), None, len(prompts))
 
-    def _network(self, metric: str, name: str) -> Encoder:
-        network: Encoder | None = getattr(self.subject, name)
+    def _network(self, metric: str, name: str) -> ImageFunction:
+        network: ImageFunction | None = getattr(self.subject, name)
         if network is None:
             raise ValueError(
                 f"{metric} needs a network for {name!r}, but the workload has none; give it one, or leave {metric} out"
@@ -293,7 +293,7 @@ class Evidence:
         denoised = torch.cat(blocks)
         return denoised.view(len(images), draws, *denoised.shape[1:])
 
-    def _encoded(self, part: str, encoder: Encoder, images: Tensor) -> Tensor:
+    def _encoded(self, part: str, encoder: ImageFunction, images: Tensor) -> Tensor:
         known = [self._begun[part]] if part in self._begun else []
         rest = images[sum(map(len, known)) :]
         with self._making(part):

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, fields, replace
 
 from torch import Tensor
 
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.space import ModelSpace
 
-Encoder = Callable[[Tensor], Tensor]
+#: Images (B, C, H, W) in [-1, 1] to a row each, (B, …).
+ImageFunction = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -88,13 +89,13 @@ class Subject:
     forget: Tensor
     neighbours: Tensor
     retain: Tensor
-    descriptor: Encoder
-    features: Encoder | None
-    classifier: Encoder | None
+    descriptor: ImageFunction
+    features: ImageFunction | None
+    classifier: ImageFunction | None
     real_statistics: GaussianStatistics | None
     labels: Mapping[str, str] = field(default_factory=dict)
-    quality: Encoder | None = None
-    memorised: Encoder | None = None
+    quality: ImageFunction | None = None
+    memorised: ImageFunction | None = None
     latent: ModelSpace | None = None
     _made: dict[str, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 

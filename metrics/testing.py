@@ -16,7 +16,7 @@ from diffusion.denoiser import Denoiser, as_denoiser
 from diffusion.rng import stream
 from metrics.clusters import Clusters
 from metrics.evidence import Evidence, Fidelity, Subject
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 
 TINY_FIDELITY = Fidelity(
     num_images=6,

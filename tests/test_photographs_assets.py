@@ -13,7 +13,7 @@ from torch import Tensor
 from metrics import measure
 from metrics.encoders import load_encoder
 from metrics.evidence import Evidence
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.photograph_encoders import PHOTOGRAPH_SHAPE, PhotographCopyDescriptor, PhotographFeatures
 from metrics.subject import Fidelity
 from trainable.workloads.images import load_images, to_unit_range

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from metrics.encoders import CopyDescriptor, DigitClassifier
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from scripts.assets_lib.augmentations import copy_edit
 from scripts.assets_lib.estimate import Estimate
 from scripts.assets_lib.images import in_random_order

@@ -16,7 +16,7 @@ from torch import Tensor
 from diffusion.denoiser import Denoiser, as_denoiser
 from diffusion.sampling import generate, inject_and_denoise
 from metrics.encoders import CopyDescriptor, DigitClassifier
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.likelihood import negative_log_likelihood
 from metrics.regeneration_rate import REGENERATION_RADIUS, pixel_distances
 from scripts.assets_lib.diffusion_training import build_scheduler

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from metrics import measure
 from metrics.evidence import Evidence
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.metric import Measurement
 from metrics.photograph_encoders import PhotographCopyDescriptor, PhotographFeatures
 from metrics.subject import Fidelity

@@ -11,7 +11,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance as TorchmetricsFID
 
 from diffusion.rng import stream
 from metrics.bootstrap import bootstrap_counts, ratio_stderr
-from metrics.fid import GaussianStatistics, bootstrap_distances, frechet_distance
+from metrics.fid import bootstrap_distances
+from metrics.gaussian import GaussianStatistics, frechet_distance
 
 
 def _features(count: int, size: int, seed: int = 0) -> Tensor:

@@ -20,7 +20,7 @@ from torchvision import transforms
 from diffusion.rng import stream
 from metrics.encoder_files import PUBLISHED, features_of, labelled, open_encoder, open_encoders, torch_checkpoints
 from metrics.encoders import DigitClassifier, save_encoder
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.inception_score import inception_score
 from metrics.published import MAX_ROWS, InceptionV3, TorchScriptDescriptor
 from metrics.testing_networks import write_descriptor, write_inception

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from metrics.encoder_files import features_of, labelled, open_encoders
 from metrics.quality import ClipQuality
+from metrics.subject import ImageFunction
 from trainable.workloads.workload import WorkloadSettings
 
 
 @dataclass(frozen=True)
 class Encoders:
-    """Networks that metrics look through, and how reports name what stands in for a published one."""
+    """Networks that metrics look through, and how reports name what stands in for a published one.
 
-    descriptor: Callable[[Tensor], Tensor]
-    features: Callable[[Tensor], Tensor] | None
-    classifier: Callable[[Tensor], Tensor] | None
+    Each takes images (B, C, H, W) in [-1, 1], float32, on the workload's device.
+
+    Attributes:
+        descriptor: (B, D) unit vectors, whose cosine is SSCD.
+        features: (B, F) for the Fréchet distance; None: no ``fid``.
+        classifier: (B, K) logits for the Inception Score; None: no ``inception_score``.
+        labels: metric → how reports call it, where its network is not the published one.
+        quality: (B,) probabilities in [0, 1] of being a good picture; None: no ``clip_iqa``.
+    """
+
+    descriptor: ImageFunction
+    features: ImageFunction | None
+    classifier: ImageFunction | None
     labels: Mapping[str, str]
-    quality: Callable[[Tensor], Tensor] | None = None
+    quality: ImageFunction | None = None
 
 
 def open_all(settings: WorkloadSettings, device: torch.device) -> Encoders:

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from trainable.workloads.encoders import Encoders
 from trainable.workloads.images import Images, to_unit_range
 from trainable.workloads.seen_cache import Seen, SeenCache

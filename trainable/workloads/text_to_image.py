@@ -20,7 +20,7 @@ from diffusion.conditioning import ConditionedDenoiser, GuidedDenoiser
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from metrics.clusters import Clusters
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.neighbours import nearest_neighbours
 from metrics.space import ModelSpace
 from metrics.sscd_original import MODIFIED, ORIGINAL

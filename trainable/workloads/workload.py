@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from diffusion.denoiser import Denoiser
-from metrics.fid import GaussianStatistics
+from metrics.gaussian import GaussianStatistics
 from metrics.subject import Subject
 from trainable.batch import ForgetRetainBatch
 from trainable.workloads.kinds import PipelineKind
