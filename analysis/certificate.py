@@ -8,18 +8,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from rich.console import Console
 from rich.text import Text
 
+from analysis.certificates.check import Check
 from analysis.certificates.document import AlteredError, Certificate, digest, read
+from analysis.certificates.making import NUM_NONCES
 from analysis.certificates.page import certificate_page
-from analysis.certificates.verifying import Check, conclusions_check, page_check
+from analysis.certificates.page_verifying import page_check
+from analysis.certificates.verifying import claims_check, conclusions_check, version_checks
 from analysis.choice import add_choice, study_of
 from analysis.load import StudyError
 from analysis.member import find_member
@@ -32,7 +35,6 @@ from tuning.schema import local_directory
 NUM_UNSEEN: Final = 99
 VERIFIED, ALTERED, WRONG_INPUT = 0, 1, 2
 _INTERRUPTED: Final = 130
-_NONCES: Final = 2**32
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,32 +77,44 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _natural(text: str) -> int:
-    if not text.isdigit() or int(text) >= _NONCES:
-        raise argparse.ArgumentTypeError(f"it must be a whole number from 0 to {_NONCES - 1}, but got {text!r}")
+    if not text.isdigit() or int(text) >= NUM_NONCES:
+        raise argparse.ArgumentTypeError(f"it must be a whole number from 0 to {NUM_NONCES - 1}, but got {text!r}")
     return int(text)
 
 
 def _make(arguments: argparse.Namespace, errors: Console) -> int:
     study = study_of(arguments.name, arguments.storage_path)
     member = find_member(study, arguments.trial, arguments.step)
-    is_given, nonce = arguments.seed is not None, arguments.seed
     with watching(errors, arguments.quiet) as watch:
         watch.stage("load libraries")
         from analysis.certificates.certifying import certify, order_of
 
-        nonce = nonce if is_given else secrets.randbelow(_NONCES)
         order = order_of(
-            study, member, arguments.image, nonce, most_unseen=arguments.num_unseen, inputs=arguments.inputs
+            study, member, arguments.image, arguments.seed, most_unseen=arguments.num_unseen, inputs=arguments.inputs
         )
         of_image = "" if arguments.image is None else "-image" + "-".join(map(str, order.sets))
-        place = (arguments.output or study.files.certificates) / f"{member.name}-{nonce:08x}{of_image}"
+        place = (arguments.output or study.files.certificates) / f"{member.name}-{order.nonce:08x}{of_image}"
         _refuse_another(place.with_name(place.name + ".json"))
-        content = certify(order, is_given, watch)
-    written = write(Certificate(content, {}), place)
+        content = certify(order, watch)
+    written = write(content, place)
     console = Console(highlight=False, soft_wrap=True)
-    lines = [str(content["verdict"]), *(str(path) for path in written), f"content {digest(content)}"]
+    lines = [str(content["verdict"]), str(written.page), str(written.file), f"seal {written.seal}"]
     console.print(Text("\n".join(lines)))
     return VERIFIED
+
+
+@dataclass(frozen=True)
+class Written:
+    """Where a certificate is.
+
+    Attributes:
+        page, file: HTML and JSON.
+        seal: the hash to publish.
+    """
+
+    page: Path
+    file: Path
+    seal: str
 
 
 def _refuse_another(file: Path) -> None:
@@ -116,19 +130,20 @@ def _refuse_another(file: Path) -> None:
         )
 
 
-def write(certificate: Certificate, place: Path) -> tuple[Path, Path]:
+def write(content: Mapping[str, Any], place: Path) -> Written:
     """Write page and file.
 
     Args:
-        certificate: its ``page`` is not known yet.
+        content: all that is certified, plain.
         place: the paths of both, less the suffix.
     """
-    text = certificate_page(certificate.content)
+    text = certificate_page(content)
     page, file = place.with_name(place.name + ".html"), place.with_name(place.name + ".json")
     write_text_atomic(page, text)
     named = {"name": page.name, "sha256": hashlib.sha256(text.encode()).hexdigest()}
-    write_text_atomic(file, Certificate(certificate.content, named).render())
-    return page, file
+    certificate = Certificate(content, named)
+    write_text_atomic(file, certificate.render())
+    return Written(page, file, certificate.seal)
 
 
 def _verify(arguments: argparse.Namespace, errors: Console) -> int:
@@ -139,10 +154,12 @@ def _verify(arguments: argparse.Namespace, errors: Console) -> int:
         console.print(Text(f"does not verify: {file} {error}"))
         return ALTERED
     content = certificate.content
-    checks = [Check("document", True, f"is as it was written, content {digest(content)}")]
+    checks = [Check("document", True, f"is as it was written, seal {certificate.seal}, content {digest(content)}")]
     checks += [page_check(certificate, file), conclusions_check(content)]
     if all(check.holds is not False for check in checks):
-        checks += _with_study(arguments, certificate, errors)
+        checks += [*_with_study(arguments, certificate, errors), claims_check()]
+    else:
+        checks += version_checks(content)
     for check in checks:
         sign = {True: "✓", False: "✗", None: "–"}[check.holds]
         console.print(Text(f"{sign} {check.what}: {check.text}"))
@@ -168,7 +185,10 @@ def _with_study(arguments: argparse.Namespace, certificate: Certificate, errors:
         order = order_again(study, content, arguments.inputs)
         watch.stage("hash files")
         checks = files_still_the_same(order, content)
-        return [*checks, *(values_still_the_same(order, content, watch) if arguments.remeasure else [])]
+        if arguments.remeasure:
+            return [*checks, *values_still_the_same(order, content, watch)]
+        told = "nothing was measured again, nor images decoded and metrics' names looked up, as --remeasure does"
+        return [*checks, Check("values", None, told)]
 
 
 if __name__ == "__main__":

@@ -71,11 +71,21 @@ def over_forgotten(
     reference: Mapping[str, float],
     ideal: Mapping[str, float],
     num_stderr: float = 2.0,
+    ideal_stderr: Mapping[str, float] | None = None,
 ) -> NDArray[np.bool_]:
-    """(n,) whether a row lies beyond the ideal in some objective by `num_stderr` standard errors.
+    """(n,) whether a row lies beyond the ideal in some objective by `num_stderr` standard errors of their difference.
 
-    An image that is far less likely than one the model never saw is over-forgotten, and that can be detected. Where a
-    standard error is not known the value itself decides.
+    An image that is far less likely than one the model never saw is over-forgotten, and that can be detected. The error
+    of the difference is that of both, as if they were independent: √(row's² + ideal's²). One that is not known counts
+    as 0, so that where neither is the value itself decides.
+
+    Args:
+        points: one row a report.
+        objectives: metrics and directions.
+        reference: metric → value of the untouched model.
+        ideal: metric → the ideal value.
+        num_stderr: how many.
+        ideal_stderr: metric → standard error of the ideal, as `Baseline.ideal_stderr` has it.
 
     Raises:
         KeyError, ValueError: as `hypervolume`.
@@ -83,9 +93,10 @@ def over_forgotten(
     beyond = np.zeros(len(points), dtype=bool)
     for objective, overshoot in zip(objectives, (gains(points, objectives, reference, ideal) - 1.0).T, strict=True):
         name = f"{objective.metric}_stderr"
-        errors = numeric(points, [name])[:, 0] if name in points else np.zeros(len(points))
+        own = numeric(points, [name])[:, 0] if name in points else np.zeros(len(points))
+        errors = np.hypot(np.nan_to_num(own), np.nan_to_num((ideal_stderr or {}).get(objective.metric, 0.0)))
         width = abs(float(ideal[objective.metric]) - float(reference[objective.metric]))
-        beyond |= np.nan_to_num(overshoot * width, nan=-np.inf) > num_stderr * np.nan_to_num(errors)
+        beyond |= np.nan_to_num(overshoot * width, nan=-np.inf) > num_stderr * errors
     return beyond
 
 

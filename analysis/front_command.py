@@ -105,7 +105,11 @@ def _table(
     again = _remeasured(study, front)
     beyond = [False] * len(front)
     if study.ideal is not None:
-        beyond = list(over_forgotten(front, study.objectives, study.search_reference, study.ideal))
+        beyond = list(
+            over_forgotten(
+                front, study.objectives, study.search_reference, study.ideal, ideal_stderr=study.baseline.ideal_stderr
+            )
+        )
     repeated = is_repeated(study.candidates)
     kind = "points, means over repeats" if repeated else "reports"
     table = Table(title=escape(f"Front of {study.name} under {bounds}: {len(front)} of {len(study.points)} {kind}"))

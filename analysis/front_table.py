@@ -47,7 +47,12 @@ def front_table(study: Study, bounds: Sequence[str] | None = None) -> pd.DataFra
     table = members.reindex(columns=columns)
     chosen = _choice(study, members, constraints if bounds is not None else None).position
     beyond = study.ideal is not None and not members.empty
-    over = over_forgotten(members, study.objectives, reference, study.ideal or {}) if beyond else False
+    errors = study.baseline.ideal_stderr
+    over = (
+        over_forgotten(members, study.objectives, reference, study.ideal or {}, ideal_stderr=errors)
+        if beyond
+        else False
+    )
     return table.assign(recommended=[position == chosen for position in range(len(table))], over_forgotten=over)
 
 

@@ -37,7 +37,11 @@ def _members(study: Study, scene: Scene) -> list[str]:
     header = ["", "trial", "method", "step", *(["runs"] if repeated else []), *(title for title, _, _ in columns)]
     beyond = [False] * len(members)
     if study.ideal is not None:
-        beyond = list(over_forgotten(members, study.objectives, study.member_reference, study.ideal))
+        beyond = list(
+            over_forgotten(
+                members, study.objectives, study.member_reference, study.ideal, ideal_stderr=study.baseline.ideal_stderr
+            )
+        )
     lines: list[list[str | page.Link]] = []
     for position, row in enumerate(rows(members)):
         star = "★" if position == scene.choice.position else ""

@@ -233,10 +233,17 @@ def _limits(study: Study, row: pd.DataFrame) -> str:
         "resemble the forgotten ones.",
         "Whatever licence and limits the base model has, this one has too.",
     ]
-    if study.ideal is not None and bool(over_forgotten(row, study.objectives, study.member_reference, study.ideal)[0]):
+    if _is_over_forgotten(study, row):
         limits.insert(
             1,
             "This model is **over-forgotten**: beyond the ideal by two standard errors, which can be detected and so "
             "tells that the image was removed.",
         )
     return "\n".join(f"- {limit}" for limit in limits)
+
+
+def _is_over_forgotten(study: Study, row: pd.DataFrame) -> bool:
+    if study.ideal is None:
+        return False
+    reference, errors = study.member_reference, study.baseline.ideal_stderr
+    return bool(over_forgotten(row, study.objectives, reference, study.ideal, ideal_stderr=errors)[0])

@@ -13,6 +13,8 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 _HERE = Path(__file__).resolve().parent
+#: How every page looks.
+STYLE_FILE = _HERE / "report.css"
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def page(title: str, parts: Sequence[str], scripts: Sequence[str] = ()) -> str:
         scripts: elements that come after it.
     """
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    style, body = (_HERE / "report.css").read_text(encoding="utf-8"), "\n".join([*parts, *scripts])
+    style, body = STYLE_FILE.read_text(encoding="utf-8"), "\n".join([*parts, *scripts])
     head = f"<head>{head}<style>\n{style}</style></head>"
     return f"<!doctype html>\n<html lang='en'>{head}\n<body>\n{body}\n</body></html>\n"
 

@@ -116,7 +116,11 @@ def _members_table(study: Study, lines: Sequence[Sequence[str]]) -> str:
 def _member_lines(study: Study, members: pd.DataFrame, choice: Recommendation) -> list[list[str]]:
     beyond = [False] * len(members)
     if study.ideal is not None and len(members):
-        beyond = list(over_forgotten(members, study.objectives, study.member_reference, study.ideal))
+        beyond = list(
+            over_forgotten(
+                members, study.objectives, study.member_reference, study.ideal, ideal_stderr=study.baseline.ideal_stderr
+            )
+        )
     lines = []
     for place, row in enumerate(rows(members)):
         mark = "★" if place == choice.position else ""

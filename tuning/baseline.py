@@ -78,6 +78,12 @@ class Baseline:
         """metric → the retrained model's value; without one no resemblance, and the likelihood of unseen images."""
         return self.values(RETRAINED) or {**KNOWN_IDEAL, **self.values(UNSEEN)}
 
+    @property
+    def ideal_stderr(self) -> dict[str, float]:
+        """metric → standard error of the ideal's value; none of what is known without measuring it."""
+        found = self.models.get(RETRAINED) or self.models.get(UNSEEN, {})
+        return {metric: measured.stderr for metric, measured in found.items()}
+
     def save(self, path: Path) -> None:
         """Write the file; each model is a key of its own."""
         models = {name: {key: _as_json(entry) for key, entry in of.items()} for name, of in self.models.items()}

@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from analysis.candidate_model import CandidateFiles, open_source, reading
-from analysis.certificates.making import Order, chosen_of, content_of, inputs_of, models_of, parts_of, study_of
+from analysis.certificates.check import Check, same_check
+from analysis.certificates.document import plain
+from analysis.certificates.files_verifying import files_checks, order_checks, study_checks
+from analysis.certificates.making import (
+    NUM_NONCES,
+    Order,
+    asked_of,
+    chosen_of,
+    computed_on,
+    content_of,
+    directions_of,
+    file_entry,
+    inputs_of,
+    models_of,
+    parts_of,
+    study_of,
+)
 from analysis.certificates.measuring import Measuring, Run
-from analysis.certificates.verifying import Check, files_checks, study_checks, values_checks
+from analysis.certificates.values_verifying import computer_check, values_checks
 from analysis.inputs import INPUTS, with_inputs_here
 from analysis.load import Study, StudyError
 from analysis.member import Member, find_member
@@ -22,7 +40,7 @@ ForgetSets = Sequence[Sequence[str]]
 
 
 def order_of(
-    study: Study, member: Member, image: str | None, nonce: int, *, most_unseen: int, inputs: Path | None
+    study: Study, member: Member, image: str | None, nonce: int | None, *, most_unseen: int, inputs: Path | None
 ) -> Order:
     """What a certificate is asked for, once its inputs are found on this machine.
 
@@ -31,7 +49,7 @@ def order_of(
         member: which model.
         image: of a study that unlearned its forget images one at a time, which of them, by its name or the beginning of
             its file's SHA-256; all where it is left out.
-        nonce: what seeds are made from, with the study's own.
+        nonce: what seeds are made from, with the study's own; drawn by chance where it is left out.
         most_unseen: images that the forget image is compared with, at most.
         inputs: where to look for models and images that are not where the study had them.
 
@@ -41,16 +59,25 @@ def order_of(
     config = with_inputs_here(study.config, INPUTS, inputs)
     every = open_source(config).settings.forget_sets
     sets = tuple(range(len(every))) if image is None else (_set_of(every, image),)
-    seed = derive_seed(config.seed, "certificate", nonce)
-    return Order(study, config, member, sets, nonce, seed, most_unseen)
+    drawn = secrets.randbelow(NUM_NONCES) if nonce is None else nonce
+    seed = derive_seed(config.seed, "certificate", drawn)
+    return Order(
+        study=study,
+        config=config,
+        member=member,
+        sets=sets,
+        nonce=drawn,
+        nonce_is_given=nonce is not None,
+        seed=seed,
+        most_unseen=most_unseen,
+    )
 
 
-def certify(order: Order, is_given: bool, watch: Watch) -> dict[str, Any]:
+def certify(order: Order, watch: Watch) -> dict[str, Any]:
     """Measure, and conclude.
 
     Args:
         order: what is asked for.
-        is_given: whether the nonce was named, and not drawn by chance.
         watch: is told of the work.
 
     Raises:
@@ -60,20 +87,25 @@ def certify(order: Order, is_given: bool, watch: Watch) -> dict[str, Any]:
     with reading():
         models, inputs = models_of(order, files), inputs_of(order.config)
         run = _run(order, source, files, watch)
-        return content_of(order, is_given, run, _forget(order, source), models, inputs)
+        return content_of(order, run, _forget(order, source), models, inputs)
 
 
 def files_still_the_same(order: Order, content: Mapping[str, Any]) -> list[Check]:
-    """Whether study, weights, configurations and images are those that were certified.
+    """Whether study, seed, fidelity, weights, configurations and images are those that were certified.
 
     Raises:
         StudyError: as `certify`.
     """
     source, files = _opened(order)
     with reading():
-        forget = [file_digest(Path(path)) for of in _forget(order, source) for path in of]
-        checks = study_checks(content, {"study": study_of(order), "chosen": chosen_of(order)})
-        return [*checks, *files_checks(content, models_of(order, files), forget, inputs_of(order.config))]
+        forget = [
+            file_entry(path, may_name=order.config.log_forget_images) for of in _forget(order, source) for path in of
+        ]
+        return [
+            *study_checks(content, {"study": study_of(order), "chosen": chosen_of(order)}),
+            *order_checks(content, order),
+            *files_checks(content, models_of(order, files), forget, inputs_of(order.config)),
+        ]
 
 
 def values_still_the_same(order: Order, content: Mapping[str, Any], watch: Watch) -> list[Check]:
@@ -85,16 +117,14 @@ def values_still_the_same(order: Order, content: Mapping[str, Any], watch: Watch
     source, files = _opened(order)
     with reading():
         run = _run(order, source, files, watch)
-    by, now = content["measured_with"], order.config.final_fidelity
-    same_seed = content["seeds"]["seed"] == order.seed
-    same_fidelity = {name: by.get(name) for name in now} == now
-    checks = [
-        Check(
-            "seed", same_seed, "follows from study seed and nonce" if same_seed else "does not follow from the nonce"
-        ),
-        Check("fidelity", same_fidelity, "is the study's" if same_fidelity else "is not the study's"),
+        asked = [image for of in asked_of(order, run, _forget(order, source)) for image in of]
+    return [
+        same_check("forget images as decoded", content["asked"], asked),
+        same_check("labels", content["labels"], plain(dict(run.labels))),
+        same_check("directions", content["directions"], directions_of(run)),
+        *values_checks(content, parts_of(run)),
+        computer_check(content, computed_on(run)),
     ]
-    return [*checks, *values_checks(content, parts_of(run))]
 
 
 def order_again(study: Study, content: Mapping[str, Any], inputs: Path | None) -> Order:
@@ -111,7 +141,7 @@ def order_again(study: Study, content: Mapping[str, Any], inputs: Path | None) -
     if len(content["parts"]) == len(every):
         return order
     sets = tuple(_set_of(every, str(image["file_sha256"])) for image in content["asked"])
-    return Order(**{**vars(order), "sets": sets})
+    return replace(order, sets=sets)
 
 
 def _set_of(every: ForgetSets, image: str) -> int:

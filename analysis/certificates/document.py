@@ -9,10 +9,10 @@ The file holds ``format``, ``content``, ``hashes``, ``page`` and ``seal``:
 
 - ``hashes.content`` is the SHA-256 of the canonical form of ``content``, ``hashes.fields`` that of each field of it;
 - ``page`` names the HTML page that was made of it, and its SHA-256;
-- ``seal`` is the SHA-256 of the canonical form of all that stands before it.
+- ``seal`` is the SHA-256 of the canonical form of all that stands before it, and so binds the page too.
 
 It is written in one way only (`render`), so that every changed byte is noticed. A hash is no signature: who changes a
-certificate can hash it anew. Publish the hash, or sign the file, where that matters.
+certificate can hash it anew. Publish the seal, or sign the file, where that matters.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-FORMAT: Final = "data-unlearning-certificate/1"
+FORMAT: Final = "data-unlearning-certificate/2"
 _KEYS: Final = {"format", "content", "hashes", "page", "seal"}
 
 
@@ -45,10 +45,17 @@ def plain(value: Any) -> Any:
 
 
 def number(value: Any) -> float:
-    """A number as it was before `plain`; NaN for what is none."""
+    """A number as it was before `plain`; NaN for what is none.
+
+    Raises:
+        ValueError: a whole number is larger than any float, which no measurement is.
+    """
     if isinstance(value, str) and value in ("nan", "inf", "-inf"):
         return float(value)
-    return float(value) if isinstance(value, (int, float)) else math.nan
+    try:
+        return float(value) if isinstance(value, (int, float)) else math.nan
+    except OverflowError:
+        raise ValueError(f"a number must fit a float, but one has {value.bit_length()} bits") from None
 
 
 def canonical(value: Any) -> bytes:
@@ -74,16 +81,24 @@ class Certificate:
     content: Mapping[str, Any]
     page: Mapping[str, str]
 
+    @property
+    def seal(self) -> str:
+        """The one hash to publish: of the content and of the page."""
+        return digest(self._sealed())
+
     def render(self) -> str:
         """The file's text."""
+        document = {**self._sealed(), "seal": self.seal}
+        return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def _sealed(self) -> dict[str, Any]:
         content = plain(self.content)
-        document = {
+        return {
             "format": FORMAT,
             "content": content,
             "hashes": {"content": digest(content), "fields": {name: digest(of) for name, of in content.items()}},
             "page": dict(self.page),
         }
-        return json.dumps({**document, "seal": digest(document)}, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def read(path: Path) -> Certificate:
@@ -123,7 +138,7 @@ def _faults(document: Mapping[str, Any]) -> list[str]:
     if digest(content) != hashes.get("content"):
         faults.append(f"the hash of content is {digest(content)}, but {hashes.get('content')!r} stands in hashes")
     if document.get("format") != FORMAT:
-        faults.append(f"format is {document.get('format')!r}, not {FORMAT!r}")
+        faults.append(f"format is {document.get('format')!r}, not {FORMAT!r}: check it with the version that wrote it")
     if unknown := sorted(set(document) ^ _KEYS):
         faults.append(f"keys must be {', '.join(sorted(_KEYS))}, but {', '.join(unknown)} is gone or new")
     rest = {name: of for name, of in document.items() if name != "seal"}

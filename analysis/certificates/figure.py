@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-import matplotlib
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -30,7 +30,8 @@ def strip_figure(models: Mapping[str, Mapping[str, Sequence[Any]]], axis: str, k
         key: tells the drawings of a page apart.
     """
     names = [name for name in MODELS if name in models]
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": key, "font.size": 9}):
+    # What this machine's user likes of drawings stays out: the page is made anew elsewhere, and compared.
+    with style.context(["default", {"svg.fonttype": "none", "svg.hashsalt": key, "font.size": 9}]):
         figure = Figure(figsize=(_WIDTH, 0.85 + _ROW * len(names)), layout="constrained")
         axes = figure.subplots()
         for row, name in enumerate(names):

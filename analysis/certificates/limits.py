@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Mapping
+from typing import Any
 
-from tuning.schema import StudyConfig
-
-if TYPE_CHECKING:
-    from analysis.certificates.measuring import Run
+from tuning.baseline import RETRAINED
 
 _ALWAYS = (
     "It says what these tests did not find. A stronger one may: attacks that train many models with and without the "
@@ -44,9 +42,14 @@ _NO_RETRAINED = (
 )
 
 
-def limits(config: StudyConfig, run: Run) -> list[str]:
-    """The limits that hold for every certificate, and those of this one."""
-    known = [_UNSEEN] if run.is_unseen else [_PROMPTED]
-    of_test = known if run.num_unseen else [_NO_IMAGES]
-    of_models = [_NO_RETRAINED] if config.retrained_model is None else []
+def limits(membership: Mapping[str, Any], models: Collection[str]) -> list[str]:
+    """The limits that hold for every certificate, and those of this one.
+
+    Args:
+        membership: of any of its parts; all compare with the same images.
+        models: that were measured.
+    """
+    known = [_UNSEEN] if membership["is_unseen"] else [_PROMPTED]
+    of_test = known if membership["num_unseen"] else [_NO_IMAGES]
+    of_models = [] if RETRAINED in models else [_NO_RETRAINED]
     return [*of_test, *of_models, *_ALWAYS]

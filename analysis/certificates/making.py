@@ -8,18 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from analysis.certificates.concluding import judged, together
 from analysis.certificates.digests import network_digest, pipeline_digests, place_digest, weights_digest
 from analysis.certificates.document import plain
-from analysis.certificates.evidence import BROKEN, KEPT, UNDECIDED, Evidence
 from analysis.certificates.limits import limits
-from analysis.certificates.rules import rules, verdict
-from analysis.certificates.standings import UNLEARNED, standings
+from analysis.certificates.page_versions import page_versions
+from analysis.certificates.standings import UNLEARNED
 from analysis.configurations import parameter_names
 from analysis.load import Study, StudyError
 from analysis.member import Member
+from metrics import METRICS
 from trainable.content import file_digest
 from tuning.baseline import RETRAINED, UNTOUCHED
-from tuning.goals import parse_constraint
 from tuning.schema import StudyConfig
 from tuning.versions import versions
 
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: Fields of the configuration that measurements depend on besides the models and the forget images.
 _LOOKED_AT: Final = ("retain", "unseen", "descriptor", "features", "classifier", "clip", "prompts")
+SEED_RULE: Final = "derive_seed(study seed, 'certificate', nonce)"
+#: A nonce is a whole number below it.
+NUM_NONCES: Final = 2**32
 _SHORT: Final = 12  # hexadecimal digits that tell images apart
 
 
@@ -42,6 +45,7 @@ class Order:
         member: which model.
         sets: which of the study's forget sets.
         nonce: what seeds are made from, with the study's own.
+        nonce_is_given: whether who asked named it; else it was drawn by chance.
         seed: of all noise.
         most_unseen: images to compare with, at most.
     """
@@ -51,13 +55,13 @@ class Order:
     member: Member
     sets: tuple[int, ...]
     nonce: int
+    nonce_is_given: bool
     seed: int
     most_unseen: int
 
 
 def content_of(
     order: Order,
-    is_given: bool,
     run: Run,
     forget: Sequence[Sequence[str]],
     models: Mapping[str, Any],
@@ -67,42 +71,65 @@ def content_of(
 
     Args:
         order: what was asked for.
-        is_given: whether the nonce was named, and not drawn by chance.
         run: what was measured.
         forget: the image files of each forget set.
         models: `models_of`, from before they were measured.
         inputs: `inputs_of`.
     """
     config = order.config
-    asked = [_asked(paths, part, config.log_forget_images) for paths, part in zip(forget, run.parts, strict=True)]
+    asked = asked_of(order, run, forget)
     parts = [_concluded(part, images, config) for part, images in zip(parts_of(run), asked, strict=True)]
     outcome, sentence = together(parts)
     return dict(plain({
         "outcome": outcome,
         "verdict": sentence,
         "study": study_of(order),
-        "made": {"time": datetime.now(UTC).isoformat(timespec="seconds"), "versions": versions()},
+        "made": {
+            "time": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": versions(),
+            "page": page_versions(),
+        },
         "asked": [image for of_set in asked for image in of_set],
         "chosen": chosen_of(order),
         "models": models,
         "inputs": inputs,
         "seeds": {
             "nonce": order.nonce,
-            "given": is_given,
+            "given": order.nonce_is_given,
             "seed": order.seed,
-            "rule": "derive_seed(study seed, 'certificate', nonce)",
+            "rule": SEED_RULE,
         },
-        "measured_with": {
-            **config.final_fidelity,
-            "num_compared": order.most_unseen,
-            "device": run.device,
-            "num_threads": run.num_threads,
-            "rows": run.rows,
-        },
+        "measured_with": {**config.final_fidelity, "num_compared": order.most_unseen, **computed_on(run)},
         "labels": dict(run.labels),
+        "directions": directions_of(run),
         "parts": parts,
-        "limits": limits(config, run),
+        "limits": limits(parts[0]["membership"], models),
     }))  # fmt: skip
+
+
+def asked_of(order: Order, run: Run, forget: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
+    """What a certificate says of each forget set's images, plain.
+
+    Args:
+        order: what was asked for.
+        run: has the images as they were measured.
+        forget: the image files of each forget set.
+
+    Raises:
+        StudyError: several images are in one file.
+    """
+    may_name = order.config.log_forget_images
+    return [_asked(paths, part, may_name) for paths, part in zip(forget, run.parts, strict=True)]
+
+
+def directions_of(run: Run) -> dict[str, str]:
+    """Metric → which way a search wants it, so that the page is made of the content alone."""
+    return {name: METRICS[name].direction for name in run.parts[0].measured[UNLEARNED] if name in METRICS}
+
+
+def computed_on(run: Run) -> dict[str, Any]:
+    """What computed it, which a certificate records and nobody can check afterwards."""
+    return {"device": run.device, "num_threads": run.num_threads, "rows": run.rows}
 
 
 def study_of(order: Order) -> dict[str, Any]:
@@ -131,36 +158,6 @@ def chosen_of(order: Order) -> dict[str, Any]:
     }))  # fmt: skip
 
 
-def judged(part: Mapping[str, Any], names: Sequence[str], constraints: Sequence[str]) -> dict[str, Any]:
-    """What follows from a part's measurements: ``standings``, ``rules``, ``outcome`` and ``verdict``, plain.
-
-    Args:
-        part: with ``metrics`` and ``membership``.
-        names: of its forget images.
-        constraints: the study's bounds, as texts.
-    """
-    found = plain(standings(part["membership"]["statistics"]))
-    evidence = Evidence(part["metrics"], found["among_unseen"], part["membership"]["is_unseen"], names)
-    decided = rules(evidence, [parse_constraint(text) for text in constraints])
-    outcome, sentence = verdict(decided)
-    entries = [rule.as_plain() for rule in decided]
-    return dict(plain({"standings": found, "rules": entries, "outcome": outcome, "verdict": sentence}))
-
-
-def together(parts: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
-    """(outcome, sentence) over several forget sets: the worst of them."""
-    if len(parts) == 1:
-        return parts[0]["outcome"], parts[0]["verdict"]
-    worst = next(name for name in (BROKEN, UNDECIDED, KEPT) if any(part["outcome"] == name for part in parts))
-    those = [image["shown"] for part in parts if part["outcome"] == worst for image in part["images"]]
-    head = {
-        BROKEN: "For some images a rule is broken",
-        UNDECIDED: "For some images evidence is not enough",
-        KEPT: "No trace was found of any image",
-    }[worst]
-    return worst, f"{head}: {', '.join(those)}. Each image's model has a verdict of its own below."
-
-
 def models_of(order: Order, files: CandidateFiles) -> dict[str, Any]:
     """The hashes of all models' weights and configurations.
 
@@ -186,6 +183,17 @@ def shown_name(image: Mapping[str, Any]) -> str:
     return str(image.get("name") or f"image {image['pixels_sha256'][:_SHORT]}")
 
 
+def file_entry(path: str, *, may_name: bool) -> dict[str, Any]:
+    """What a certificate says of a forget image's file; its name only where `log_forget_images` allows it."""
+    name = {"name": Path(path).stem} if may_name else {}
+    return {**name, "file_sha256": file_digest(Path(path))}
+
+
+def known_by(asked: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What a part says of its images, of all that is said of them."""
+    return [{"shown": image["shown"], "pixels_sha256": image["pixels_sha256"]} for image in asked]
+
+
 def _asked(paths: Sequence[str], part: Part, may_name: bool) -> list[dict[str, Any]]:
     from analysis.certificates.measuring import pixels_digest
 
@@ -197,8 +205,7 @@ def _asked(paths: Sequence[str], part: Part, may_name: bool) -> list[dict[str, A
     images = []
     for path, pixels in zip(paths, part.pixels, strict=True):
         height, width, channels = pixels.shape
-        image = {"name": Path(path).stem} if may_name else {}
-        image |= {"file_sha256": file_digest(Path(path)), "pixels_sha256": pixels_digest(pixels)}
+        image = {**file_entry(path, may_name=may_name), "pixels_sha256": pixels_digest(pixels)}
         image |= {"width": width, "height": height, "channels": channels}
         images.append({"shown": shown_name(image), **image})
     return images
@@ -225,9 +232,8 @@ def _measured(part: Part, run: Run) -> dict[str, Any]:
 
 def _concluded(measured: Mapping[str, Any], images: Sequence[Mapping[str, Any]], config: StudyConfig) -> dict[str, Any]:
     names = [str(image["shown"]) for image in images]
-    known_by = [{"shown": image["shown"], "pixels_sha256": image["pixels_sha256"]} for image in images]
     constraints = [str(bound) for bound in config.constraints]
-    return {"images": known_by, **measured, **judged(measured, names, constraints)}
+    return {"images": known_by(images), **measured, **judged(measured, names, constraints)}
 
 
 def _settings(study: Study, row: Mapping[str, Any]) -> dict[str, Any]:

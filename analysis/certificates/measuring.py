@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from analysis.candidate_model import CandidateFiles, put_weights
+from analysis.certificates.intervals import interval_entries
 from analysis.certificates.membership_statistics import (
     NUM_PROBES_LEAST,
     Noises,
@@ -276,11 +277,8 @@ def _metrics(config: StudyConfig, subject: Subject) -> tuple[str, ...]:
 def _entries(found: Mapping[str, Measurement], columns: Mapping[str, float]) -> dict[str, dict[str, Any]]:
     entries: dict[str, dict[str, Any]] = {}
     for metric, measured in found.items():
-        entry: dict[str, Any] = {
-            "value": measured.value, "stderr": measured.stderr, "num": measured.num_samples
-        }  # fmt: skip
-        if measured.interval is not None:
-            entry["low"], entry["high"] = measured.interval
+        entry: dict[str, Any] = {"value": measured.value, "stderr": measured.stderr, "num": measured.num_samples}
+        entry |= interval_entries(measured.value, measured.stderr, measured.interval)
         if metric + RATIO in columns:
             entry["ratio"], entry["ratio_stderr"] = columns[metric + RATIO], columns[metric + RATIO_STDERR]
         entries[metric] = entry

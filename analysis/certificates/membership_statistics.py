@@ -9,6 +9,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from analysis.certificates.standings import LOSS, NLL
 from diffusion.denoiser import Denoiser
 from diffusion.rng import stream
 from metrics.accounting import evaluating
@@ -20,7 +21,6 @@ from tuning.schema import StudyConfig
 
 #: Probes of each image's likelihood: the spread between images is larger than their error.
 NUM_PROBES_LEAST: Final = 2
-NLL, LOSS = "nll", "denoising_loss"
 
 
 @dataclass(frozen=True)

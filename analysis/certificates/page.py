@@ -8,11 +8,11 @@ from typing import Any, Final
 
 from analysis import page
 from analysis.certificates.document import digest, number
-from analysis.certificates.evidence import BROKEN, KEPT, UNDECIDED
 from analysis.certificates.figure import strip_figure
-from analysis.certificates.standings import MODELS, UNLEARNED
+from analysis.certificates.findings import BROKEN, KEPT, UNDECIDED
+from analysis.certificates.intervals import interval_text
+from analysis.certificates.standings import LOSS, MODELS, NLL, UNLEARNED
 from analysis.table import with_error
-from metrics import METRICS
 from metrics.membership_inference import resolution
 from tuning.baseline import RETRAINED, UNTOUCHED
 
@@ -48,9 +48,10 @@ _HEAD: Final = {
     BROKEN: "A rule is broken",
     UNDECIDED: "Not enough evidence",
 }
+_WANTED: Final = {"minimize": "lower", "maximize": "higher"}
 _STATISTICS: Final = {
-    "nll": "negative log-likelihood, bits per dimension (left: better known)",
-    "denoising_loss": "denoising loss, mean logarithm over timesteps (left: better known)",
+    NLL: "negative log-likelihood, bits per dimension (left: better known)",
+    LOSS: "denoising loss, mean logarithm over timesteps (left: better known)",
 }
 
 
@@ -77,7 +78,8 @@ def _heading(content: Mapping[str, Any]) -> str:
         "<h1>Unlearning certificate</h1>",
         page.paragraph(f"{where}. Measured {content['made']['time']}.", "note"),
         _box(content["outcome"], content["verdict"]),
-        f"<p class=note>SHA-256 of the content: <code>{escape(digest(content))}</code></p>",
+        f"<p class=note>SHA-256 of the content: <code>{escape(digest(content))}</code>. It does not bind this page. "
+        "The seal of the JSON file does, which is the hash to publish, and --verify makes the page anew.</p>",
     ])  # fmt: skip
 
 
@@ -211,14 +213,16 @@ def _measurements(content: Mapping[str, Any], part: Mapping[str, Any]) -> list[s
     for metric in part["metrics"][UNLEARNED]:
         label = content["labels"].get(metric, metric)
         label = metric if label == metric else f"{metric}: {label}"
-        better = {"minimize": "lower", "maximize": "higher"}[METRICS[metric].direction] if metric in METRICS else ""
+        better = _WANTED.get(content["directions"].get(metric), "")
         lines.append(
             [escape(label), *(escape(_measured(part["metrics"][model].get(metric))) for model in models), better]
         )
     note = (
-        "± standard error over noises, probes and generated images; in brackets a 95% interval where there is a better "
-        "one. All models on equal seeds. The last column is the way in which a search wants it: to forget, or to keep "
-        "quality. nll_neighbours and sscd_neighbours are of retain images beside the forget image, which were to stay."
+        "± standard error over noises, probes and generated images; in brackets a 95% interval: Wilson's of a share of "
+        "images, else value ± 1.96 standard errors, which takes them as normal and as known and is too narrow over a "
+        "handful of draws. All models on equal seeds. The last column is the way in which a search wants it: to "
+        "forget, or to keep quality. nll_neighbours and sscd_neighbours are of retain images beside the forget image, "
+        "which were to stay."
     )
     return [_table(["metric", *models, "wanted"], lines, "numbers"), page.paragraph(note, "note")]
 
@@ -227,12 +231,12 @@ def _measured(entry: Mapping[str, Any] | None) -> str:
     if entry is None:
         return "–"
     text = with_error(number(entry["value"]), number(entry["stderr"]))
-    return f"{text} [{number(entry['low']):.3g}, {number(entry['high']):.3g}]" if "low" in entry else text
+    return f"{text} {interval_text(number(entry['low']), number(entry['high']))}" if "low" in entry else text
 
 
 def _how(content: Mapping[str, Any]) -> list[str]:
     seeds, by = content["seeds"], content["measured_with"]
-    drawn = "named by who asked" if seeds["given"] else "drawn by chance"
+    drawn = "named by who asked" if seeds["given"] else "drawn by chance, as its maker says"
     fidelity = ", ".join(f"{name} {value}" for name, value in by.items())
     names = ", ".join(f"{name} {value}" for name, value in content["made"]["versions"].items())
     return [
@@ -247,7 +251,8 @@ def _how(content: Mapping[str, Any]) -> list[str]:
         ),
         page.paragraph(
             "The JSON file beside this page has everything that stands here, every statistic of every image compared "
-            "with, and the SHA-256 of this page. How hashes are made is in docs/certificate.md.", "note"
+            "with, and the SHA-256 of this page. Its seal is over all of that: compare the one that --verify tells "
+            "with the one that was published. How hashes are made is in docs/certificate.md.", "note"
         ),
     ]  # fmt: skip
 

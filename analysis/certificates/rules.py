@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from statistics import NormalDist
 from typing import Final
 
 from analysis.certificates.document import number
-from analysis.certificates.evidence import BROKEN, KEPT, UNDECIDED, Evidence, Rule
+from analysis.certificates.findings import BROKEN, KEPT, UNDECIDED, Findings, Rule
+from analysis.certificates.intervals import Z95
 from analysis.certificates.standings import UNLEARNED
 from analysis.certificates.traces import ESTRANGED, KNOWN, estranged, known
 from tuning.baseline import RETRAINED, UNTOUCHED
@@ -24,44 +24,43 @@ MOST_COPIES: Final = 0.01
 #: Part of the way from the untouched to the retrained model's SSCD that may be left.
 WAY_LEFT: Final = 0.1
 _NUM_STDERR: Final = 2.0
-_Z95: Final = NormalDist().inv_cdf(0.975)
 _COPIES: Final = ("regeneration_rate", "copied_share")
 _RESEMBLANCE: Final = "resemblance"
 _OF_MEMORY: Final = (KNOWN, _RESEMBLANCE, *_COPIES)
 
 
-def rules(evidence: Evidence, constraints: Sequence[Constraint]) -> list[Rule]:
+def rules(findings: Findings, constraints: Sequence[Constraint]) -> list[Rule]:
     """All rules, each decided."""
-    found = [known(evidence), estranged(evidence)]
-    found += [_copies(evidence, metric) for metric in _COPIES
-              if metric in evidence.measured[UNLEARNED]]  # fmt: skip
-    if "sscd" in evidence.measured.get(RETRAINED, {}):
-        found.append(_resemblance(evidence))
-    return found + [_bound(evidence, constraint) for constraint in constraints]
+    found = [known(findings), estranged(findings)]
+    found += [_copies(findings, metric) for metric in _COPIES
+              if metric in findings.measured[UNLEARNED]]  # fmt: skip
+    if "sscd" in findings.measured.get(RETRAINED, {}):
+        found.append(_resemblance(findings))
+    return found + [_bound(findings, constraint) for constraint in constraints]
 
 
 def verdict(decided: Sequence[Rule]) -> tuple[str, str]:
     """(outcome, a sentence in plain words) of all rules together."""
     broken = [rule for rule in decided if rule.outcome == BROKEN]
     open_ones = [rule for rule in decided if rule.outcome == UNDECIDED]
-    findings = " ".join(rule.finding for rule in (broken or open_ones))
+    found = " ".join(rule.finding for rule in (broken or open_ones))
     if any(rule.name in _OF_MEMORY for rule in broken):
-        return BROKEN, f"Not forgotten: the model still shows what it was to forget. {findings}"
+        return BROKEN, f"Not forgotten: the model still shows what it was to forget. {found}"
     if any(rule.name == ESTRANGED for rule in broken):
-        return BROKEN, f"Forgotten so strongly that it shows: over-forgetting is a trace as well. {findings}"
+        return BROKEN, f"Forgotten so strongly that it shows: over-forgetting is a trace as well. {found}"
     if broken:
-        return BROKEN, f"No sign of memory was found, but a bound of the study is not kept. {findings}"
+        return BROKEN, f"No sign of memory was found, but a bound of the study is not kept. {found}"
     if open_ones:
-        return UNDECIDED, f"Not enough evidence for a verdict. {findings}"
+        return UNDECIDED, f"Not enough evidence for a verdict. {found}"
     return KEPT, "No trace was found: every rule below is kept. What that does not prove is said below as well."
 
 
-def _copies(evidence: Evidence, metric: str) -> Rule:
+def _copies(findings: Findings, metric: str) -> Rule:
     """Does the model still draw the image on its own?"""
-    value, count = evidence.value(UNLEARNED, metric), int(evidence.value(UNLEARNED, metric, "num") or 0)
-    high, low = evidence.value(UNLEARNED, metric, "high"), evidence.value(UNLEARNED, metric, "low")
-    beyond = evidence.value(RETRAINED, metric, "high") if evidence.value(RETRAINED, metric) > 0 else -math.inf
-    needed = math.ceil(_Z95**2 * (1 - MOST_COPIES) / MOST_COPIES)
+    value, count = findings.value(UNLEARNED, metric), int(findings.value(UNLEARNED, metric, "num") or 0)
+    high, low = findings.value(UNLEARNED, metric, "high"), findings.value(UNLEARNED, metric, "low")
+    beyond = findings.value(RETRAINED, metric, "high") if findings.value(RETRAINED, metric) > 0 else -math.inf
+    needed = math.ceil(Z95**2 * (1 - MOST_COPIES) / MOST_COPIES)
     rule = (
         f"No generated image may be a copy by {metric}, of so many that at most {MOST_COPIES:.0%} can be by a 95% "
         f"interval: {needed}. Copies are no memory where the retrained model makes as many."
@@ -81,10 +80,10 @@ def _copies(evidence: Evidence, metric: str) -> Rule:
     return Rule(metric, rule, f"{drawn}, of which at most {high:.2%} can be.", KEPT, numbers)
 
 
-def _resemblance(evidence: Evidence) -> Rule:
+def _resemblance(findings: Findings) -> Rule:
     """Does the unlearned model restore the image better than one that never saw it?"""
-    before, after, goal = (evidence.value(model, "sscd") for model in (UNTOUCHED, UNLEARNED, RETRAINED))
-    errors = [evidence.value(model, "sscd", "stderr") for model in (UNTOUCHED, UNLEARNED, RETRAINED)]
+    before, after, goal = (findings.value(model, "sscd") for model in (UNTOUCHED, UNLEARNED, RETRAINED))
+    errors = [findings.value(model, "sscd", "stderr") for model in (UNTOUCHED, UNLEARNED, RETRAINED)]
     rule = (
         f"Of the way from the untouched model's SSCD to the retrained one's, at most {WAY_LEFT:.0%} may be left, by a "
         "95% interval; measured on equal noises, errors taken as if they were independent."
@@ -94,24 +93,24 @@ def _resemblance(evidence: Evidence) -> Rule:
     # The error of after − goal − WAY_LEFT × way, in parts of the way.
     error = math.hypot(errors[1], (1 - WAY_LEFT) * errors[2], WAY_LEFT * errors[0]) / abs(way) if way else math.nan
     numbers = {"untouched": before, "unlearned": after, "retrained": goal, "left": left, "stderr": error}
-    if not way > _Z95 * math.hypot(errors[0], errors[2]) or math.isnan(left + error):
+    if not way > Z95 * math.hypot(errors[0], errors[2]) or math.isnan(left + error):
         finding = "By SSCD the untouched model cannot be told from the retrained one, so that nothing is to be seen."
         return Rule(_RESEMBLANCE, rule, finding, UNDECIDED, numbers)
     measured = f"{left:.1%} ± {error:.1%}"
     finding = f"By SSCD {f'none of the way is left ({measured})' if left <= 0 else f'{measured} of the way is left'}."
-    if left + _Z95 * error <= WAY_LEFT:
+    if left + Z95 * error <= WAY_LEFT:
         return Rule(_RESEMBLANCE, rule, finding, KEPT, numbers)
-    if left - _Z95 * error > WAY_LEFT:
+    if left - Z95 * error > WAY_LEFT:
         return Rule(_RESEMBLANCE, rule, finding, BROKEN, numbers)
     more = f"{finding} More denoisings would decide (final_num_denoisings)."
     return Rule(_RESEMBLANCE, rule, more, UNDECIDED, numbers)
 
 
-def _bound(evidence: Evidence, constraint: Constraint) -> Rule:
+def _bound(findings: Findings, constraint: Constraint) -> Rule:
     """Is a bound of the study kept on these seeds as well?"""
     metric = constraint.metric
-    untouched = {name: number(of["value"]) for name, of in evidence.measured[UNTOUCHED].items()}
-    entries = evidence.measured[UNLEARNED].get(metric, {})
+    untouched = {name: number(of["value"]) for name, of in findings.measured[UNTOUCHED].items()}
+    entries = findings.measured[UNLEARNED].get(metric, {})
     report = {metric: number(entries.get("value")), f"{metric}_stderr": number(entries.get("stderr"))}
     if "ratio_stderr" in entries:
         report[metric + RATIO_STDERR] = number(entries["ratio_stderr"])

@@ -18,6 +18,10 @@ UNLEARNED: Final = "unlearned"
 #: In the order in which they are shown.
 MODELS: Final = (UNTOUCHED, UNLEARNED, RETRAINED)
 
+#: The statistics of the membership test, and the images that each has of every model.
+NLL, LOSS = "nll", "denoising_loss"
+IMAGES: Final = ("forget", "unseen", "retain")
+
 Statistics = Mapping[str, Mapping[str, Mapping[str, Sequence[Any]]]]
 
 

@@ -19,11 +19,12 @@ from safetensors.torch import load_file, save_file
 from analysis.candidate_model import CandidateFiles, open_source
 from analysis.certificate import main
 from analysis.certificates.certifying import certify, order_of
+from analysis.certificates.concluding import judged, together
 from analysis.certificates.digests import weights_digest
 from analysis.certificates.document import Certificate, read
-from analysis.certificates.making import judged, together
 from analysis.certificates.membership_statistics import rows_of_statistics
-from analysis.certificates.verifying import conclusions_check, values_checks
+from analysis.certificates.values_verifying import values_checks
+from analysis.certificates.verifying import conclusions_check
 from analysis.load import StudyError, load_study
 from analysis.member import find_member
 from analysis.progress import Lines, Quiet
@@ -82,7 +83,9 @@ def test_models_are_measured_alike_and_the_baselines_do_not_depend_on_who_is_cer
     assert first["metrics"]["unlearned"]["nll"] != second["metrics"]["unlearned"]["nll"]
     names = {"sscd", "nll", "fid", "inception_score", "membership_loss", "regeneration_rate", "nll_neighbours"}
     assert names <= set(first["metrics"]["unlearned"])
-    assert "low" in first["metrics"]["unlearned"]["regeneration_rate"]
+    kinds = {name: first["metrics"]["unlearned"][name]["interval"] for name in ("sscd", "nll", "membership_loss")}
+    assert set(kinds.values()) == {"normal"}
+    assert first["metrics"]["unlearned"]["regeneration_rate"]["interval"] == "own"
 
 
 def test_seeds_are_fresh_and_recorded(contents: Mapping[str, Mapping[str, Any]], real_study: Path) -> None:
@@ -118,6 +121,28 @@ def test_the_same_seed_measures_the_same_again(
     said = capsys.readouterr().out
     assert re.search(r"✓ values of forget: all \d\d+ within tolerance", said)
     assert "✓ images compared with forget" in said
+    assert "✓ forget images as decoded" in said
+    assert "– claims" in said
+
+
+def test_what_the_images_decode_to_and_how_metrics_are_called_is_looked_up_again(
+    written: Mapping[str, Path], real_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = json.loads(json.dumps(read(written["1"]).content))
+    for image in (content["asked"][0], content["parts"][0]["images"][0]):
+        image["pixels_sha256"] = "f" * 64
+    content["labels"]["fid"] = "FID as published"
+    content["directions"]["fid"] = "maximize"
+    changed = tmp_path / "changed.json"
+    changed.write_text(Certificate(content, {}).render(), encoding="utf-8")
+    words = ["--verify", str(changed), "--storage-path", str(real_study.parent), "--quiet"]
+    assert main(words) == 0
+    assert "– values: nothing was measured again, nor images decoded" in capsys.readouterr().out
+    assert main([*words, "--remeasure"]) == 1
+    said = capsys.readouterr().out
+    assert [line.split(":")[0] for line in said.splitlines() if line.startswith("✗")] == [
+        "✗ forget images as decoded", "✗ labels", "✗ directions",
+    ]  # fmt: skip
 
 
 def test_what_was_changed_is_named_and_ends_with_1(
@@ -151,6 +176,21 @@ def test_what_was_changed_is_named_and_ends_with_1(
     said = capsys.readouterr().out
     assert "✓ conclusions" in said
     assert "✗ study: constraints is not as the study has it" in said
+
+    # Images, names and seeds that only the study, or the images themselves, can tell.
+    for path, value, said in (
+        (("seeds", "seed"), 17, "✗ seed: does not follow"),
+        (("measured_with", "num_images"), 10**6, "✗ fidelity"),
+        (("asked", 0, "file_sha256"), "0" * 64, "✗ forget images"),
+    ):
+        content = json.loads(json.dumps(read(written["1"]).content))
+        at = content
+        for name in path[:-1]:
+            at = at[name]
+        at[path[-1]] = value
+        changed.write_text(Certificate(content, {}).render(), encoding="utf-8")
+        assert main(["--verify", str(changed), "--storage-path", str(real_study.parent), "--quiet"]) == 1
+        assert said in capsys.readouterr().out
 
     content["chosen"] = {}
     changed.write_text(Certificate(content, {}).render(), encoding="utf-8")
@@ -254,7 +294,7 @@ def test_a_study_without_its_weights_says_where_to_get_them(real_study: Path, tm
     member = find_member(study, "1", 24)
     order = order_of(study, member, None, 1, most_unseen=5, inputs=None)
     with pytest.raises(StudyError, match="copy them from where the study was run, or name a member of the front"):
-        certify(order, True, Quiet())
+        certify(order, Quiet())
 
 
 def test_a_front_member_is_taken_from_its_pipeline_where_the_candidates_are_gone(
@@ -290,7 +330,7 @@ def test_a_forget_image_among_the_unseen_is_left_out_and_the_work_is_what_was_fo
     order = order_of(study, find_member(study), None, 1, most_unseen=9, inputs=None)
     changes = {"unseen": str(tmp_path / "unseen.npz"), "retrained_model": None}
     config = order.config.model_copy(update=changes)
-    membership = certify(replace(order, config=config), True, watch)["parts"][0]["membership"]
+    membership = certify(replace(order, config=config), watch)["parts"][0]["membership"]
     assert (membership["num_unseen"], membership["num_copies_left_out"]) == (2, 1)
     assert watch.done == pytest.approx(watch.foreseen, rel=0.1)
     assert rows_of_statistics(config, 2, 3) == 3 * (2 * 3 * 16 + 4 * 4)

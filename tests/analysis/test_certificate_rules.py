@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from analysis.certificates.document import plain
-from analysis.certificates.evidence import BROKEN, KEPT, LEVEL, UNDECIDED, Evidence, Rule
+from analysis.certificates.findings import BROKEN, KEPT, LEVEL, UNDECIDED, Findings, Rule
 from analysis.certificates.rules import rules, verdict
 from analysis.certificates.standings import standings
 from metrics.membership_inference import images_needed
@@ -59,8 +59,19 @@ def decided(
 ) -> dict[str, Rule]:
     values = {name: of for name, of in measured(**changes).items() if name not in drop}
     found = plain(standings(statistics() if compared is None else compared))
-    evidence = Evidence(plain(values), found["among_unseen"], is_unseen, ["image 1"])
-    return {rule.name: rule for rule in rules(evidence, [Constraint("fid", "<=", 1.2, relative=True)])}
+    findings = Findings(plain(values), found["among_unseen"], is_unseen, ["image 1"])
+    return {rule.name: rule for rule in rules(findings, [Constraint("fid", "<=", 1.2, relative=True)])}
+
+
+def test_names_keep_their_capitals_where_a_sentence_begins_with_them() -> None:
+    compared = statistics(unlearned=LOW, retrained=LOW, unseen=[*UNSEEN, *UNSEEN])
+    for models in compared.values():
+        for model in models.values():
+            model["forget"] = [*model["forget"], MIDDLE]
+    found = plain(standings(compared))
+    findings = Findings(plain(measured()), found["among_unseen"], True, ["Müller_IMG 12", "image 2"])
+    assert rules(findings, [])[0].finding.startswith("Müller_IMG 12 (nll p = ")
+    assert decided(statistics(unlearned=LOW, retrained=LOW))["membership"].finding.startswith("The image (nll p = ")
 
 
 def outcomes(found: Mapping[str, Rule]) -> dict[str, str]:
@@ -147,7 +158,7 @@ def test_with_as_many_images_as_are_needed_a_trace_can_be_found(num_images: int)
             model["forget"] = model["forget"] * num_images
     found = plain(standings(compared))
     names = [f"image {number}" for number in range(num_images)]
-    assert rules(Evidence(plain(measured()), found["among_unseen"], True, names), [])[0].outcome == BROKEN
+    assert rules(Findings(plain(measured()), found["among_unseen"], True, names), [])[0].outcome == BROKEN
 
 
 def test_images_share_the_level() -> None:
@@ -156,8 +167,8 @@ def test_images_share_the_level() -> None:
         for model in models.values():
             model["forget"] = [*model["forget"], MIDDLE]
     found = plain(standings(compared))
-    evidence = Evidence(plain(measured()), found["among_unseen"], True, ["image 1", "image 2"])
-    known = rules(evidence, [])[0]
+    findings = Findings(plain(measured()), found["among_unseen"], True, ["image 1", "image 2"])
+    known = rules(findings, [])[0]
     assert known.numbers["level"] == 0.05 / 4
     assert known.numbers["needed"] == 79
     assert known.outcome == UNDECIDED

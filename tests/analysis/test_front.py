@@ -149,6 +149,14 @@ class TestHypervolume:
         flags = over_forgotten(points, OBJECTIVES, UNTOUCHED, IDEAL)
         assert list(flags) == [True, False, True, False, True, False]
 
+    def test_the_error_of_the_ideal_counts_as_the_row_s_does(self) -> None:
+        """5.3 lies 0.3 beyond 5.0: 3 errors of 0.1 alone, 1.9 of √(0.1² + 0.12²)."""
+        points = table((0.5, 5.3, 0.1), (0.5, 5.4, 0.1), (0.5, 5.3, math.nan), columns="sscd nll nll_stderr")
+        errors = {"nll": 0.12, "sscd": math.nan}
+        assert list(over_forgotten(points, OBJECTIVES, UNTOUCHED, IDEAL)) == [True, True, True]
+        flags = over_forgotten(points, OBJECTIVES, UNTOUCHED, IDEAL, ideal_stderr=errors)
+        assert list(flags) == [False, True, True]
+
 
 class TestRepresentative:
     def choose(self, reports: pd.DataFrame, front: pd.DataFrame) -> int | None:

@@ -29,7 +29,9 @@ class TestFrontTable:
             table[["trial_id", "step", "nll"]].values.tolist() == members[["trial_id", "step", "nll"]].values.tolist()
         )
         assert list(np.flatnonzero(table["recommended"])) == [compose(study).choice.position]
-        beyond = over_forgotten(members, OBJECTIVES, UNTOUCHED, RETRAINED)
+        errors = dict.fromkeys(RETRAINED, 0.02)
+        assert study.baseline.ideal_stderr == errors
+        beyond = over_forgotten(members, OBJECTIVES, UNTOUCHED, RETRAINED, ideal_stderr=errors)
         assert table["over_forgotten"].tolist() == beyond.tolist()
         assert {"lambd", "fid", "fid_stderr"} <= set(table)
         assert recommendation(study).startswith("Knee of the front")

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
+from made_certificate import made_content
 from playwright.sync_api import Page
 
-from analysis.certificates.document import plain
-from analysis.certificates.making import judged
 from analysis.certificates.page import certificate_page
 
-HASH = "0123456789abcdef" * 4
 #: Ratio of each text's colour to the nearest background that is painted behind it; the smallest of the page.
 CONTRAST = """() => {
   const channel = v => (v /= 255) <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4;
@@ -31,44 +28,6 @@ CONTRAST = """() => {
     return (a + 0.05) / (b + 0.05);
   }));
 }"""
-
-
-def made_content(outcome_of: float) -> dict[str, Any]:
-    """A certificate of made-up numbers, as wide as real ones; the forget image lies at `outcome_of`."""
-    unseen = [5 + index / 100 for index in range(60)]
-    values = {"untouched": 2.0, "unlearned": outcome_of, "retrained": 5.2}
-    models = {name: {"forget": [value], "unseen": unseen, "retain": [1.0, 1.1]} for name, value in values.items()}
-    share = {"value": 0.0123456, "stderr": 0.0028, "num": 1536, "low": 0.0079, "high": 0.0192}
-    names = ("sscd", "nll", "fid", "inception_score", "membership_loss", "nll_neighbours", "sscd_neighbours")
-    entry = {name: {"value": 1.23456, "stderr": 0.0123, "num": 1536} for name in names}
-    part = {
-        "metrics": {model: {**entry, "regeneration_rate": share} for model in values},
-        "membership": {
-            "is_unseen": True,
-            "num_unseen": 60,
-            "num_copies_left_out": 0,
-            "statistics": {"nll": models, "denoising_loss": models},
-        },
-    }
-    found = judged(plain(part), ["tshirt"], ["fid <= 1.2x"])
-    image = {"shown": "tshirt", "file_sha256": HASH, "pixels_sha256": HASH, "width": 28, "height": 28, "channels": 1}
-    weights = {"weights_sha256": HASH}
-    return dict(plain({
-        "outcome": found["outcome"],
-        "verdict": found["verdict"],
-        "study": {"name": "mnist_tshirt", "seed": 0},
-        "made": {"time": "2026-01-01T00:00:00+00:00", "versions": {"project": "0.1.0", "torch": "2.9.0"}},
-        "asked": [image],
-        "chosen": {"trial_id": "00017", "step": 100, "method": "siss_no_is", "settings": {"scaling_norm": 123.456},
-                   "training_seed": 123456789, "on_front": True, "why": "Knee of the front: nearest to the ideal."},
-        "models": {"untouched": weights, "unlearned": [weights], "retrained": weights},
-        "seeds": {"nonce": 1, "given": True, "seed": 2**62, "rule": "derive_seed(study seed, 'certificate', nonce)"},
-        "measured_with": {"num_images": 1536, "device": "cpu"},
-        "labels": {"fid": "FID (digit features)", "sscd_neighbours": "SSCD of neighbours (28×28 copy descriptor)",
-                   "regeneration_rate": "copies of the forget image among generated images"},
-        "parts": [{"images": [image], **part, **found}],
-        "limits": ["It is a measurement and not a legal statement."],
-    }))  # fmt: skip
 
 
 @pytest.mark.parametrize(("place", "outcome"), [(5.3, "not enough evidence"), (9.0, "broken")])
@@ -90,6 +49,8 @@ def test_it_fits_the_screen_and_the_sheet_and_can_be_read(
     drawings = page.locator("figure.drawing svg")
     assert drawings.count() == 2
     assert f"unlearned model: the forget image at {place:.3g}" in str(drawings.first.get_attribute("aria-label"))
+    row = page.locator("tr", has_text="membership_loss").inner_text()
+    assert "1.235 ± 0.012 [1.210, 1.259]" in row, "its 95% interval"
     for number in range(page.locator("table").count()):
         table = page.locator("table").nth(number).evaluate("node => [node.scrollWidth, node.clientWidth]")
         assert table[0] <= table[1] + 1, f"table {number} runs out of the page"

@@ -1,4 +1,4 @@
-"""What rules look at, and what one answers with; no torch."""
+"""What was found that rules look at, and what a rule answers with; no torch."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Findings:
     """What the rules look at: one forget set's measurements.
 
     Attributes:
