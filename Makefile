@@ -3,8 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export RAY_USAGE_STATS_ENABLED := 0
-# More workers than cores only take turns, and every one imports torch.
-TEST_WORKERS ?= 2
+# One more than two cores: tests of whole studies wait for processes and timeouts half of their time.
+TEST_WORKERS ?= 3
 
 .PHONY: tune test lint audit licences bench bench-search soak cluster-local assets pictures clean
 

@@ -12,6 +12,12 @@ _CACHE = tempfile.TemporaryDirectory(prefix="unlearning-tests-")
 os.environ["UNLEARNING_CACHE"] = _CACHE.name
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that run whole studies come first: workers that take file by file end together if the long ones begin."""
+    long = {item.path for item in items if item.get_closest_marker("study")}
+    items.sort(key=lambda item: item.path not in long)
+
+
 @pytest.fixture
 def without_sync(monkeypatch: pytest.MonkeyPatch) -> None:
     """Optuna's journal syncs the disk at each of some dozen writes a trial: most of the time that tests would take."""
