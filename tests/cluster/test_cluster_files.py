@@ -11,6 +11,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 import yaml
+from ray.autoscaler._private.command_runner import DockerCommandRunner
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 from tuning.config import load_config
@@ -69,6 +70,36 @@ def test_the_head_has_no_part_in_trials_and_workers_are_spot_machines_that_come_
         assert "spot" in str(worker["node_config"]).lower()
 
 
+@pytest.mark.parametrize("name", ["cluster.yaml", "clusters/gcp.yaml"])
+def test_containers_of_workers_get_the_gpu_and_no_machine_starts_one_before_its_driver(name):
+    """The image asks for no GPU, so that Ray's `--runtime=nvidia` alone would give it none."""
+    config = load(name)
+    docker = config["docker"]
+    runner = DockerCommandRunner.__new__(DockerCommandRunner)
+    runner.docker_config, runner.docker_cmd = docker, "docker"
+    runner.ssh_command_runner = Host()
+    assert runner._configure_runtime(docker["worker_run_options"]) == ["--gpus all", "--runtime=nvidia"]
+    assert "--gpus all" not in docker["head_run_options"]
+    for node_type, described in config["available_node_types"].items():
+        waits = any("nvidia-smi" in command for command in described.get("initialization_commands", []))
+        assert waits == (node_type != config["head_node_type"])
+
+
+def test_workers_on_gcp_may_use_buckets_and_nothing_else():
+    """Ray's gcp/config.py makes this account, with the role storage.objectAdmin, and gives it to the head alone."""
+    config = load("clusters/gcp.yaml")
+    [account] = config["available_node_types"]["gpu"]["node_config"]["serviceAccounts"]
+    assert account["email"] == f"ray-autoscaler-sa-v1@{config['provider']['project_id']}.iam.gserviceaccount.com"
+    assert account["scopes"] == ["https://www.googleapis.com/auth/devstorage.read_write"]
+
+
+class Host:
+    """A machine with NVIDIA's runtime, as Ray asks it."""
+
+    def run(self, command, with_output=False):
+        return b"map[nvidia:{nvidia-container-runtime []} runc:{runc []}]"
+
+
 def kubernetes(name):
     """The file's network policy, and its resource of KubeRay."""
     policy, resource = yaml.safe_load_all((ROOT / name).read_text())
@@ -80,7 +111,7 @@ def cluster_of(resource):
 
 
 def closed(schema):
-    """A schema that refuses fields which it does not name, as the API server does under `kubectl`'s strict validation."""
+    """A schema that refuses fields which it does not name, as the API server does for `kubectl`."""
     if isinstance(schema, list):
         return [closed(part) for part in schema]
     if not isinstance(schema, dict):
@@ -173,6 +204,13 @@ def test_the_kuberay_job_launches_a_study_that_the_launch_command_takes_and_the_
     config, _ = load_config(line.split())
     assert (config.address, config.storage_path) == ("auto", "/home/ray/shared")
     assert config.max_concurrent_trials == sum(group["maxReplicas"] for group in cluster_of(job)["workerGroupSpecs"])
+
+
+def test_jobs_that_are_stopped_have_as_long_on_every_kind_of_cluster():
+    profile, image = ((ROOT / "clusters" / name).read_text() for name in ("node_profile.sh", "Dockerfile"))
+    [seconds] = re.findall(r"^export RAY_JOB_STOP_WAIT_TIME_S=(\d+)$", profile, re.MULTILINE)
+    assert re.search(rf"^ENV .*\bRAY_JOB_STOP_WAIT_TIME_S={seconds}\b", image, re.MULTILINE)
+    assert int(seconds) >= 600
 
 
 @pytest.mark.parametrize("script", sorted(path.name for path in (ROOT / "clusters").glob("*.sh")))
