@@ -52,7 +52,8 @@ def open_source(config: StudyConfig) -> Source:
             f"the workload of the study must be importable, but {config.workload} is not ({error}); "
             "run the command where the study was started"
         ) from None
-    return source_of(config, torch.get_num_threads())
+    # What a trial was given of a GPU is nothing that a process without Ray must have, or keep to.
+    return source_of(config.model_copy(update={"gpus_per_trial": 0.0}), torch.get_num_threads())
 
 
 @dataclass(frozen=True)

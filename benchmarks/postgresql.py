@@ -11,8 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import psycopg
+
+#: Where Debian keeps programs of a server, by its version; they are on nobody's path.
+DEBIAN: Final = Path("/usr/lib/postgresql")
 
 
 class NoServerError(Exception):
@@ -66,6 +70,12 @@ class Server:
         return str(self.folder / "data")
 
 
+def program(name: str) -> str | None:
+    """Where a program of the server is: the one on the path, else Debian's newest; None if there is none."""
+    installed = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: float(path.parent.parent.name))
+    return shutil.which(name) or next(map(str, reversed(installed)), None)
+
+
 @contextmanager
 def own_server(password: str = "") -> Iterator[Server]:
     """A fresh server in a temporary folder; it ends with the context.
@@ -74,11 +84,13 @@ def own_server(password: str = "") -> Iterator[Server]:
         password: of the one user, which is not in the URL and which the server asks for; empty: it asks nobody.
 
     Raises:
-        NoServerError: ``initdb`` or ``pg_ctl`` is not on the path, or fails.
+        NoServerError: ``initdb`` or ``pg_ctl`` is not there, or fails.
     """
-    programs = {name: shutil.which(name) for name in ("initdb", "pg_ctl")}
-    if missing := [name for name, found in programs.items() if found is None]:
-        raise NoServerError(f"{' and '.join(missing)} must be on the path, but cannot be found")
+    if missing := [name for name in ("initdb", "pg_ctl") if program(name) is None]:
+        names = " and ".join(missing)
+        raise NoServerError(
+            f"{names} must be on the path or in {DEBIAN}/*/bin, but cannot be found; install PostgreSQL's server"
+        )
     with tempfile.TemporaryDirectory() as folder:
         server = Server(Path(folder), _owner(Path(folder)), password)
         server.create()
@@ -121,7 +133,8 @@ def _owner(folder: Path) -> str | None:
     return "postgres"
 
 
-def _call(user: str | None, *command: str) -> None:
+def _call(user: str | None, name: str, *arguments: str) -> None:
+    command = [program(name) or name, *arguments]
     done = subprocess.run(command, user=user, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
-        raise NoServerError(f"{command[0]} must succeed, but says {done.stderr.strip()[-200:]}")
+        raise NoServerError(f"{name} must succeed, but says {done.stderr.strip()[-200:]}")

@@ -14,7 +14,7 @@ from torch import nn
 
 from analysis.front import hypervolume, pareto_front
 from analysis.load import StudyError
-from benchmarks import likelihood, memory, scale, steps, study, throughput, tracking
+from benchmarks import likelihood, memory, postgresql, scale, steps, study, throughput, tracking
 from benchmarks.__main__ import BENCHMARKS, main
 from benchmarks.embedded import Embedded, draw_batch, one_thread
 from benchmarks.postgresql import NoServerError
@@ -168,6 +168,24 @@ def test_without_a_study_the_remedy_is_given_and_the_status_tells(tmp_path, monk
         study.newest(tmp_path)
     assert main(["--only", "study"]) == 1
     assert "make tune" in capsys.readouterr().out
+
+
+def test_a_server_is_found_on_the_path_or_where_debian_has_its_newest(tmp_path, monkeypatch):
+    monkeypatch.setattr(postgresql, "DEBIAN", tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(NoServerError, match=r"initdb and pg_ctl must be on the path or in .*; install PostgreSQL"):
+        postgresql.own_server().__enter__()
+    for version in ("9.6", "15", "17"):
+        for name in ("initdb", "pg_ctl"):
+            put_program(tmp_path / version / "bin" / name)
+    assert postgresql.program("initdb") == str(tmp_path / "17" / "bin" / "initdb")
+    put_program(tmp_path / "initdb")
+    assert postgresql.program("initdb") == str(tmp_path / "initdb")
+
+
+def put_program(path):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o755)
 
 
 def test_a_growing_study_is_timed_on_every_storage_that_there_is(tmp_path, monkeypatch, without_sync):

@@ -28,8 +28,9 @@ from tuning.status import _parser as status_parser
 ROOT = Path(__file__).resolve().parent.parent
 DOCS = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("docs/*.md"), *ROOT.glob("*.md")]}
 #: Flags of other programs, and of the project's own that have no parser to ask.
-RAY_FLAGS = {"--runtime-env-json", "--generate", "--resources"}
-OTHER_FLAGS = {"--backend-store-uri", "--only", "--siss", "--metric", "--seeds"} | RAY_FLAGS
+RAY_FLAGS = {"--runtime-env-json", "--generate", "--resources", "--num-gpus"}
+CLOUD_FLAGS = {"--query", "--output", "--gpus"}
+OTHER_FLAGS = {"--backend-store-uri", "--only", "--siss", "--metric", "--seeds"} | RAY_FLAGS | CLOUD_FLAGS
 # Paths of files that only worked examples have.
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final, Literal, get_args
 
-Reason = Literal["diverged", "degenerate", "out of memory", "corrupt checkpoint", "error"]
+Reason = Literal["diverged", "degenerate", "out of memory", "no gpu", "corrupt checkpoint", "error"]
 REASONS: Final[tuple[Reason, ...]] = get_args(Reason)
 #: What training came to, and would come to again: it is the end of the trial, not an accident on the way.
 OUTCOMES: Final[frozenset[Reason]] = frozenset({"diverged", "degenerate", "out of memory"})

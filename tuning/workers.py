@@ -10,8 +10,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 import ray
+from ray.exceptions import RayTaskError
 
 from diffusion.rng import derive_seed
+from trainable.failure import TrialFailure
 from tuning.baseline import RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Baseline, with_given_ideal
 from tuning.files import FINAL, StudyFiles
 from tuning.interruption import kept_sigterm
@@ -181,7 +183,7 @@ class Workers:
             place, waiting, done = {reference: index for index, reference in enumerate(references)}, references, set()
             while waiting:
                 ended, waiting = ray.wait(waiting, num_returns=1, timeout=LOOK_SECONDS)
-                ray.get(ended)
+                _collect(ended)
                 done |= {place[reference] for reference in ended}
                 self._view.reach(len(done), listening.share(done))
         return list(ray.get(references))
@@ -206,6 +208,16 @@ class Task:
     def options_with(self, teller: Teller) -> dict[str, Any]:
         """Those of the call."""
         return dict(self.options) if self.rows is None else {**self.options, "teller": teller}
+
+
+def _collect(ended: Sequence[Any]) -> None:
+    """Raise what a task that has ended was ended by; a `TrialFailure` without Ray's traceback, since it says all."""
+    try:
+        ray.get(ended)
+    except RayTaskError as error:
+        if isinstance(error.cause, TrialFailure):
+            raise error.cause from None
+        raise
 
 
 def start_ray(address: str) -> None:

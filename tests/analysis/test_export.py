@@ -13,12 +13,13 @@ import pytest
 import torch
 from diffusers import DDPMPipeline
 
-from analysis.candidate_model import put_weights
+from analysis.candidate_model import open_source, put_weights
 from analysis.certificates.digests import network_digest, weights_digest
 from analysis.export import export, main
 from analysis.load import load_study
 from analysis.member import find_member
 from trainable.depot import Depot
+from tuning.config import load_config
 from tuning.files import StudyFiles
 from tuning.sources import source_of
 
@@ -47,6 +48,14 @@ def sampled(pipeline: DDPMPipeline) -> np.ndarray:
     generator = torch.Generator().manual_seed(3)
     images = pipeline(2, generator, num_inference_steps=4, output_type="np").images
     return np.asarray(images)
+
+
+def test_a_model_of_a_study_on_gpus_is_opened_where_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    config, _ = load_config(["--gpus-per-trial", "1", "--precision", "bf16"])
+    device = open_source(config).device
+    assert device.claim() == torch.device("cpu")
+    assert device.precision == "bf16"
 
 
 def test_what_is_exported_samples_the_same_images_without_this_project(real_study: Path, tmp_path: Path) -> None:

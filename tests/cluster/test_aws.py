@@ -1,7 +1,10 @@
 """cluster.yaml through Ray's own AWS provider, against a simulated AWS: what is made, what is open, what is ended."""
 
+import json
+import re
 from pathlib import Path
 
+import aws_prepare
 import boto3
 import pytest
 import yaml
@@ -19,22 +22,55 @@ from ray.autoscaler.tags import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+#: As AWS would say; its simulation knows no images of this kind, and lets nobody add one.
+IMAGE = "ami-0123456789abcdef0"
+
+
+class Images:
+    """AWS's parameters."""
+
+    def get_parameter(self, Name):  # noqa: N803  (the name is AWS's)
+        assert Name == aws_prepare.IMAGE
+        return {"Parameter": {"Value": IMAGE}}
+
+
+def prepare(bucket="bucket", *flags):
+    """`scripts/aws_prepare.py`, as it is run once for an account."""
+    client = boto3.client
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aws_prepare, "PROPAGATION_SECONDS", 0.0)
+        patch.setattr(aws_prepare.boto3, "client", lambda kind, *a: Images() if kind == "ssm" else client(kind, *a))
+        return aws_prepare.main([bucket, *flags])
+
+
+def as_changed():
+    """cluster.yaml after what it marks with CHANGE and cannot be left as it is."""
+    text = (ROOT / "cluster.yaml").read_text()
+    assert text.count("ami-CHANGE") == 1
+    return yaml.safe_load(text.replace("ami-CHANGE", IMAGE))
 
 
 @pytest.fixture
-def config(monkeypatch, tmp_path):
-    """cluster.yaml as `ray up` resolves it: roles, key, subnets and security group are made."""
+def account(monkeypatch):
+    """A simulated AWS with nothing in it."""
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "simulated")
+    with mock_aws(config={"iam": {"load_aws_managed_policies": True}}):
+        yield boto3.client("sts", "us-west-2").get_caller_identity()["Account"]
+
+
+@pytest.fixture
+def config(account, monkeypatch, tmp_path):
+    """cluster.yaml as `ray up` resolves it: key, subnets and security group are made."""
     monkeypatch.setenv("HOME", str(tmp_path))  # where the new key goes
     (tmp_path / ".ssh").mkdir()
     monkeypatch.setattr("ray.autoscaler._private.aws.config.time.sleep", lambda seconds: None)
     for cache in (client_cache, resource_cache):
         cache.cache_clear()
-    with mock_aws(config={"iam": {"load_aws_managed_policies": True}}):
-        config = prepare_config(yaml.safe_load((ROOT / "cluster.yaml").read_text()))
-        # Autodetection fills in what the instance types have, as `ray up` does.
-        yield bootstrap_aws(AWSNodeProvider.fillout_available_node_types_resources(config))
+    assert prepare() == 0
+    config = prepare_config(as_changed())
+    # Autodetection fills in what the instance types have, as `ray up` does.
+    yield bootstrap_aws(AWSNodeProvider.fillout_available_node_types_resources(config))
     for cache in (client_cache, resource_cache):
         cache.cache_clear()
 
@@ -79,8 +115,61 @@ def test_the_head_is_no_spot_machine_and_alone_may_start_others(config, ec2):
     _, head = start(config, "head", NODE_KIND_HEAD)
     _, worker = start(config, "gpu_small", NODE_KIND_WORKER)
     assert "InstanceLifecycle" not in described(ec2, head)
-    assert "ray-autoscaler" in described(ec2, head)["IamInstanceProfile"]["Arn"]
-    assert "IamInstanceProfile" not in described(ec2, worker)
+    profiles = [described(ec2, node)["IamInstanceProfile"]["Arn"].rpartition("/")[2] for node in (head, worker)]
+    assert profiles == ["unlearning-head", "unlearning-worker"]
+    assert {described(ec2, node)["ImageId"] for node in (head, worker)} == {IMAGE}
+
+
+def allowed(role):
+    """Actions that a role's own policy allows, with what they may be done to."""
+    document = boto3.client("iam").get_role_policy(RoleName=role, PolicyName="unlearning")["PolicyDocument"]
+    pairs = ((statement["Action"], statement["Resource"]) for statement in document["Statement"])
+    return {action: to for actions, to in pairs for action in ([actions] if isinstance(actions, str) else actions)}
+
+
+def store(bucket):
+    """What a machine may do with a bucket."""
+    arn = f"arn:aws:s3:::{bucket}"
+    objects = ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+    return {"s3:ListBucket": arn, "s3:GetBucketLocation": arn, **dict.fromkeys(objects, f"{arn}/*")}
+
+
+def test_the_head_may_start_machines_with_the_workers_role_and_workers_may_use_the_bucket_alone(account, capsys):
+    assert prepare() == 0
+    assert f"for ImageId in cluster.yaml: {IMAGE}\n" in capsys.readouterr().out
+    iam = boto3.client("iam")
+    attached = [iam.list_attached_role_policies(RoleName=f"unlearning-{kind}") for kind in ("head", "worker")]
+    names = [[policy["PolicyName"] for policy in policies["AttachedPolicies"]] for policies in attached]
+    assert names == [["AmazonEC2FullAccess"], []]
+    worker = iam.get_role(RoleName="unlearning-worker")["Role"]["Arn"]
+    assert allowed("unlearning-worker") == store("bucket")
+    assert allowed("unlearning-head") == {**store("bucket"), "iam:PassRole": worker}
+    assert prepare("other") == 0  # again: roles stay, another bucket takes the place of the first
+    assert allowed("unlearning-worker") == store("other")
+
+
+def test_policies_can_be_read_before_anything_is_made_and_are_those_of_the_documentation(account, capsys):
+    assert prepare("bucket", "--dry-run") == 0
+    policies = json.loads(capsys.readouterr().out)
+    assert boto3.client("iam").list_roles()["Roles"] == []
+    [example] = re.findall(r"```json\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
+    example = example.replace("BUCKET", "bucket").replace("ACCOUNT", account)
+    assert json.loads(example) == policies["unlearning-head"]
+
+
+def test_a_prefix_is_no_bucket(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        aws_prepare.main(["s3://bucket/runs"])
+    assert "BUCKET must be a name" in capsys.readouterr().err
+
+
+def test_without_rights_it_says_what_aws_says(monkeypatch, capsys):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    assert prepare() == 1
+    assert "AWS must do what is asked" in capsys.readouterr().out
 
 
 def test_types_say_what_they_have(config):

@@ -10,6 +10,7 @@ from ray.cluster_utils import Cluster
 from rich.console import Console
 
 from analysis.load import load_study
+from trainable.failure import TrialFailure
 from trainable.testing import write_tiny_study
 from tuning.config import load_config
 from tuning.files import StudyFiles
@@ -19,12 +20,18 @@ from tuning.workers import Workers, as_options, fitting
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.study
 
-#: A workload that notes on which machine it loads a model.
+#: A workload that takes the CPU for its GPU, and notes on which machine it loads a model.
 WHERE = """
 import os
 from pathlib import Path
 import ray
+import torch
+from trainable.device import DeviceSettings
 from trainable.testing import TinyWorkload
+
+# The GPUs of these machines are Ray's belief alone. A worker looks its workload up before it claims its device.
+if ray.is_initialized():
+    DeviceSettings.claim = lambda self: torch.device("cpu")
 
 class Where(TinyWorkload):
     def load(self, model):
@@ -91,6 +98,19 @@ def test_as_many_trials_at_a_time_as_fit_or_are_asked_for(cluster, study_file, t
     view = StudyView(Console(), "kinds", metrics=config.metrics)
     with Workers(config, StudyFiles(tmp_path), view) as workers:
         assert workers.slots == slots
+
+
+def test_a_study_says_that_a_machine_lacks_the_gpu_that_it_is_said_to_have(cluster, study_file, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(study_file.parent)
+    flags = ["--workload", "trainable.testing:TinyWorkload", "--address", cluster[0]]
+    config, _ = load_config(["--study", str(study_file), *flags])
+    view = StudyView(Console(), "none", metrics=config.metrics)
+    says = r"^TrialFailure\[no gpu\]: torch must find a GPU .* got gpus_per_trial 1 .* or set gpus_per_trial 0$"
+    try:
+        with pytest.raises(TrialFailure, match=says), Workers(config, StudyFiles(tmp_path), view) as workers:
+            workers.prepare()
+    finally:
+        ray.shutdown()
 
 
 def test_a_machine_has_room_for_whole_trials_of_which_it_has_everything():

@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -61,6 +62,23 @@ def test_a_study_runs_on_the_worker_with_token_and_its_files_are_fetched(cluster
     accounts = settle(files, NUM_TRIALS, [2, 4], mlflow_tracking_uri=server)
     assert accounts.are_settled, accounts
     assert list(files.checkpoints.glob("*/model_index.json"))
+
+
+#: Ends like a study that is asked to: later than the 3 s after which Ray kills by itself. A job's log begins with its
+#: command, so that what this one prints must not stand in it.
+SLOW_TO_END = "trap 'sleep 5; echo ended $((6 * 7)); exit 1' TERM; echo started $((6 * 7)); while :; do sleep 0.2; done"
+
+
+def test_a_job_that_is_stopped_has_the_time_to_finish_its_reports(cluster):
+    with cluster.dashboard() as address:
+        job = ("--address", address, "stopped")
+        submit = ("--address", address, "--no-wait", "--submission-id", "stopped", "--", "bash", "-c", SLOW_TO_END)
+        cluster.ray("job", "submit", *submit, seconds=60)
+        end = time.monotonic() + 60
+        while "started 42" not in cluster.ray("job", "logs", *job, seconds=60):
+            assert time.monotonic() < end
+        cluster.ray("job", "stop", *job, seconds=60)
+        assert "ended 42" in cluster.ray("job", "logs", *job, seconds=60)
 
 
 def test_who_has_the_token_may_join_and_who_has_not_is_refused(cluster, tmp_path):

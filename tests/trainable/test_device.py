@@ -17,6 +17,7 @@ from scripts.assets_lib.diffusion_training import build_unet
 from trainable import device as device_module
 from trainable.batch import ForgetRetainBatch
 from trainable.device import DeviceSettings
+from trainable.failure import TrialFailure
 from trainable.finetune import FineTuner, accumulate
 from trainable.methods import METHODS
 from trainable.trial import TrialRunner
@@ -196,5 +197,27 @@ def test_a_worker_keeps_to_its_part_of_a_gpu(monkeypatch, share, capped):
 def test_without_a_gpu_nothing_is_set(monkeypatch):
     monkeypatch.setattr(device_module.torch.cuda, "is_available", lambda: False)
     before = torch.get_float32_matmul_precision()
-    assert DeviceSettings(gpus_per_trial=0.5, allow_tf32=True).claim() == torch.device("cpu")
+    assert DeviceSettings(allow_tf32=True).claim() == torch.device("cpu")
     assert torch.get_float32_matmul_precision() == before
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (RuntimeError("Found no NVIDIA driver on your system. Please check that"), ": Found no NVIDIA driver on your"),
+        (AssertionError("Torch not compiled with CUDA enabled"), ": Torch not compiled with CUDA enabled;"),
+        (None, ": there is none that may be used;"),
+    ],
+)
+def test_a_trial_that_is_to_have_a_gpu_does_not_run_without_one(monkeypatch, found, says):
+    def init():
+        if found:
+            raise found
+
+    monkeypatch.setattr(device_module.torch, "cuda", SimpleNamespace(is_available=lambda: False, init=init))
+    says_all = r"torch must find a GPU .* got gpus_per_trial 0\.5 .* nvidia-smi"
+    with pytest.raises(TrialFailure, match=says_all) as failure:
+        DeviceSettings(gpus_per_trial=0.5).claim()
+    assert failure.value.reason == "no gpu"
+    assert says in failure.value.detail
+    assert "Please check" not in failure.value.detail

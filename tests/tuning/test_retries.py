@@ -37,7 +37,7 @@ DEATHS = {
     "00005": ("step 20", 9),
     "00007": ("load", 1),
 }
-DIVERGES, NUM_TRIALS = "00006", 9
+DIVERGES, HAS_NO_GPU, NUM_TRIALS = "00006", "00008", 10
 GOALS = Goals(DEFAULTS["objectives"], DEFAULTS["constraints"], DEFAULTS["baseline"], DEFAULTS["ideal"])
 
 
@@ -49,6 +49,10 @@ def make_trainable(deaths: Path) -> type[tune.Trainable]:
         def setup(self, config: dict[str, Any]) -> None:
             self.begin(config, "setup")
 
+        def lack_a_gpu(self) -> None:
+            Path(deaths, f"{self.name} {len(list(deaths.glob(f'{self.name} *')))}").touch()
+            raise RuntimeError("TrialFailure[no gpu]: torch must find a GPU")
+
         def reset_config(self, config: dict[str, Any]) -> bool:
             self.begin(config, "reset")
             return True
@@ -56,6 +60,8 @@ def make_trainable(deaths: Path) -> type[tune.Trainable]:
         def begin(self, config: dict[str, Any], phase: str) -> None:
             self.name, self.taken = config["trial_id"], 0
             self.perhaps_die(phase)
+            if self.name == "00008":
+                self.lack_a_gpu()
 
         def perhaps_die(self, phase: str) -> None:
             import os
@@ -140,11 +146,12 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Any:
 def test_each_trial_has_one_end_and_every_report_once(study: Study) -> None:
     trials = read_table(study.files.trials).set_index("trial_id")
     assert list(trials.index) == [f"{number:05d}" for number in range(NUM_TRIALS)]
-    failed = {"00005": "error", DIVERGES: "diverged"}
+    failed = {"00005": "error", DIVERGES: "diverged", HAS_NO_GPU: "no gpu"}
     assert trials.loc[trials["state"] == "FAIL", "reason"].to_dict() == failed
     assert set(trials["state"]) == {"COMPLETE", "FAIL"}
     steps = read_table(study.files.reports).groupby("trial_id")["step"].apply(list)
-    assert steps.to_dict() == {name: [10] if name in failed else list(STEPS) for name in trials.index}
+    expected = {name: [10] if name in failed else list(STEPS) for name in trials.index if name != HAS_NO_GPU}
+    assert steps.to_dict() == expected
     told = study.search.study.get_trials()
     assert [trial.number for trial in told] == list(range(NUM_TRIALS))
     assert {f"{t.number:05d}" for t in told if t.state == TrialState.FAIL} == set(failed)
@@ -170,6 +177,7 @@ def test_crashes_are_survived_up_to_the_bound_and_outcomes_are_final(study: Stud
         "00004": 1,  # while saving after its last report: there was nothing left to do
         "00005": MAX_FAILURES + 1,
         "00007": 2,
+        HAS_NO_GPU: MAX_FAILURES + 1,  # another machine may have one
         "diverged": 1,
     }
 
