@@ -129,6 +129,20 @@ class Depot:
         found = self._patiently(lambda: store.get_file_info(FileSelector(place, allow_not_found=True)))
         return {str(entry.base_name): entry.type == FileType.Directory for entry in found}
 
+    def listing(self, folder: Path) -> list[str]:
+        """All files in a folder below ``root`` and in its folders, here or else in the store, by their paths in it.
+
+        Empty where there is no such folder.
+        """
+        if self.url is None:
+            return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        from pyarrow.fs import FileSelector, FileType
+
+        store, place = self._in_store(folder)
+        selector = FileSelector(place, allow_not_found=True, recursive=True)
+        found = self._patiently(lambda: store.get_file_info(selector))
+        return sorted(str(entry.path).removeprefix(f"{place}/") for entry in found if entry.type == FileType.File)
+
     def remove(self, path: Path) -> None:
         """Delete a file or folder below ``root``, on this node and in the store; one that is not there is no error."""
         if path.is_dir():
