@@ -12,7 +12,7 @@ from ray.tune.schedulers import FIFOScheduler
 from search_spaces import published_settings, space_of
 from trainable.depot import UnreachableError
 from tuning import retelling
-from tuning.callback import Stateful, StudyCallback
+from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.interruption import Interruption, UntilInterrupted
 from tuning.known_trials import known_trials
@@ -81,7 +81,6 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         tracker=session.tracker,
         view=session.view,
         outcome=lambda name: until.named(name, searcher.outcome(name)),
-        scheduler=scheduler if isinstance(scheduler, Stateful) else None,
     )
     pace = session.workers.pace
     if config.time_budget is not None and pace is not None:

@@ -17,7 +17,7 @@ from ray.tune.schedulers import FIFOScheduler
 from searches import BASELINE, DEFAULTS, make_search
 
 from trainable.depot import Depot
-from tuning.callback import Stateful, StudyCallback
+from tuning.callback import StudyCallback
 from tuning.judging import Goals
 from tuning.reconciliation import reconcile
 from tuning.records import Records, read_table
@@ -113,10 +113,7 @@ def run(
     if resume:
         reconcile(search, records)
     scheduler = make_scheduler(search, records)
-    state = scheduler if isinstance(scheduler, Stateful) else None
-    callback = StudyCallback(
-        records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome, scheduler=state
-    )
+    callback = StudyCallback(records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome)
     tuner = tune.Tuner(
         make_trainable(),
         tune_config=tune.TuneConfig(
