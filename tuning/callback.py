@@ -144,6 +144,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed; by the searcher's word, where there is one, it may be taken up again or have ended before."""
+        trial.run_metadata.pickled_error_filename = None  # else Ray reads it in the end, and runs what is in it
         name, text = trial_name(trial), error_text(trial)
         outcome = self._outcome(name) if self._outcome else None
         if outcome is not None and outcome.completed:

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ray import tune
-from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig
+from ray.tune import (
+    Callback,
+    Checkpoint,
+    CheckpointConfig,
+    ExperimentAnalysis,
+    FailureConfig,
+    RunConfig,
+    Stopper,
+    TuneConfig,
+)
 from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
@@ -65,7 +75,20 @@ def run_trials(
     )
     # Of trials that were taken up again Ray knows only that their first attempt failed; the study says what did fail.
     logging.getLogger("ray.tune.tune").addFilter(lambda record: "did not complete" not in str(record.msg))
-    tuner.fit()
+    with _nothing_read_back():
+        tuner.fit()
+
+
+@contextmanager
+def _nothing_read_back() -> Iterator[None]:
+    """Ray fetches each trial's table of results in the end, one after another: minutes with a store, for nobody."""
+    name = "_fetch_trial_dataframes"
+    kept = getattr(ExperimentAnalysis, name)
+    setattr(ExperimentAnalysis, name, lambda analysis: {})
+    try:
+        yield
+    finally:
+        setattr(ExperimentAnalysis, name, kept)
 
 
 def _storage(depot: Depot) -> dict[str, Any]:

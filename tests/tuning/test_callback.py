@@ -113,7 +113,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Screen, Recor
     records = make_records(root)
     tracker = Tracker(records.files, study="pretend", workload="none", parameters=["lambd"])
     callback = StudyCallback(records, GOALS, num_trials=3, reports_per_trial=3, tracker=tracker, view=screen)
-    make_tuner(root, callback, ["siss", "diverging", "neggrad"]).fit()
+    results = make_tuner(root, callback, ["siss", "diverging", "neggrad"]).fit()
+    assert [type(error) for error in results.errors] == [str], "its text alone: no pickle was read"
     assert tracker.close(60)
     records.finalize(tracker.run_ids)
     return root, screen, records
