@@ -104,7 +104,7 @@ def require_claim(own: Claim, files: StudyFiles, depot: Depot) -> None:
         UnreachableError: the store does not answer.
     """
     latest = claimed(files, depot)
-    if latest != own:
+    if latest != own and latest.number >= own.number:
         raise SupersededError(
             f"only one machine at a time may run a study, but {depot.location} was taken over by launch "
             f"{latest.number}, while this is launch {own.number}; what it reported since is in {files.root} alone and "

@@ -29,6 +29,8 @@ def test_launches_are_counted_by_the_store_and_told_apart_by_more_than_their_num
     one[1].upload(one[0].launch)  # a store of which both took the same number
     with pytest.raises(SupersededError):
         require_claim(Claim(1, "ab" * 8), *two)
+    two[1].remove(two[1].root / two[0].launch.name)
+    require_claim(second, *two)  # somebody tidied up there: that is no launch
 
 
 def test_the_store_knows_before_this_machine_does(s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
