@@ -91,7 +91,7 @@ def _missing(study: Study, counts: tuple[int, int]) -> str:
     no_room, no_file = counts
     parts = [f"{no_room} of {len(study.reports)} reports have their picture in images/ only, for want of room here."]
     parts = parts if no_room else []
-    parts += [f"{no_file} of {len(study.reports)} reports have no picture."] if no_file else []
+    parts += [f"{no_file} of {len(study.reports)} reports have no picture in images/."] if no_file else []
     if not study.config.log_forget_images:
         parts.append("The untouched model is not shown: the study does not draw forget images (log_forget_images).")
     return " ".join(parts)

@@ -90,12 +90,31 @@ _OF_UNTOUCHED: Final = {picture_name(model) for model in (UNTOUCHED, UNTOUCHED_S
 def gallery(study: Study) -> list[str]:
     """Pictures that are shown without being pointed at: of the baselines, then of each front member."""
     here = shown_pictures(study.files, study.config.log_forget_images)
-    names = [picture_name(model, kind) for model in (UNTOUCHED, RETRAINED) for kind in (SAMPLES, DENOISINGS)]
-    for row in rows(study.front):
-        key = point_key(row["trial_id"], int(row["step"]))
-        again = f"{key}-{FINAL}" if picture_name(f"{key}-{FINAL}") in here else key
-        names += [picture_name(again, kind) for kind in (SAMPLES, DENOISINGS)]
+    names = _of_baselines()
+    for final, searched in _of_members(study):
+        names += final if final[0] in here else searched
     return [name for name in names if name in here]
+
+
+def wanted(study: Study) -> list[str]:
+    """Names of the pictures that a page may show, the most wanted first, whether there are such files or not."""
+    members = [name for pictures in _of_members(study) for names in pictures for name in names]
+    reports = [picture_name(point) for point in _by_rank(study)]
+    return list(dict.fromkeys([*_of_baselines(), picture_name(UNTOUCHED_SEARCH), *members, *reports]))
+
+
+def _of_baselines() -> list[str]:
+    return [picture_name(model, kind) for model in (UNTOUCHED, RETRAINED) for kind in (SAMPLES, DENOISINGS)]
+
+
+def _of_members(study: Study) -> list[tuple[list[str], list[str]]]:
+    """For each front member the pictures of its second measurement, and those of its report."""
+    points = [point_key(row["trial_id"], int(row["step"])) for row in rows(study.front)]
+    kinds = SAMPLES, DENOISINGS
+    return [
+        ([picture_name(f"{point}-{FINAL}", kind) for kind in kinds], [picture_name(point, kind) for kind in kinds])
+        for point in points
+    ]
 
 
 def embedded(study: Study, first: Iterable[str], budget: int = BUDGET) -> dict[str, str]:
@@ -112,10 +131,10 @@ def embedded(study: Study, first: Iterable[str], budget: int = BUDGET) -> dict[s
     of = pairs(study)
     points = [member_key(row["trial_id"], int(row["step"])) for row in rows(study.front)]
     points += _by_rank(study)
-    wanted = [*first, *(name for pair in of.values() for name in [pair.untouched] if name)]
-    wanted += [of[point].unlearned or "" for point in points if point in of]
+    names = [*first, *(name for pair in of.values() for name in [pair.untouched] if name)]
+    names += [of[point].unlearned or "" for point in points if point in of]
     found, left = dict[str, str](), budget
-    for name in filter(None, dict.fromkeys(wanted)):
+    for name in filter(None, dict.fromkeys(names)):
         url = as_data_url(study.files.images / f"{name}.png")
         if url is None:
             continue

@@ -7,10 +7,12 @@ a damaged one is refused instead of continued. Random streams are functions of (
 from __future__ import annotations
 
 import os
+import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 from safetensors.torch import save
@@ -22,6 +24,10 @@ from trainable.failure import TrialFailure
 _STATE = "state.pt"
 _CHECKSUM = "state.sha256"
 _MARK = "reports-"
+#: What is read of a model's state, and nothing else.
+STATE_FILES: Final = (_STATE, _CHECKSUM)
+#: Ray's names of checkpoints, which rise with time.
+CHECKPOINT: Final = re.compile(r"checkpoint_\d+")
 
 
 def save_state(directory: Path, state: dict[str, Any]) -> None:
@@ -77,6 +83,26 @@ def marked_reports(names: Iterable[str]) -> int | None:
     """After how many reports a resume state is, by the names in its directory; None where they do not say."""
     marks = [name.removeprefix(_MARK) for name in names if name.startswith(_MARK)]
     return int(marks[0]) if marks and marks[0].isdigit() else None
+
+
+def whole_states(names: Iterable[str], num_models: int) -> dict[str, int]:
+    """The complete resume states among a trial's files, oldest first: name → after how many reports.
+
+    States are copied file by file: that of a process which died meanwhile lacks some. Whether what is there is sound
+    only its checksum tells.
+
+    Args:
+        names: files below the trial's directory, as ``checkpoint_000003/0/state.pt``.
+        num_models: how many models the trial trains, each with a state of its own.
+    """
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for name in names:
+        state, _, file = name.partition("/")
+        if CHECKPOINT.fullmatch(state):
+            found[state].add(file)
+    needed = {f"{index}/{file}" for index in range(num_models) for file in STATE_FILES}
+    marks = {state: marked_reports(files) for state, files in sorted(found.items()) if needed <= files}
+    return {state: num_reports for state, num_reports in marks.items() if num_reports is not None}
 
 
 def save_weights(network: nn.Module, path: Path) -> None:

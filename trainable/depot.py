@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,10 @@ T = TypeVar("T")
 
 #: Seconds to wait before each further try at a store; pyarrow has made three in quick succession by then.
 DELAYS: Final = (1.0, 4.0, 15.0, 60.0)
+
+
+#: Calls to a store at a time: each takes some 50 ms in which nothing else is to be done.
+NUM_CONNECTIONS: Final = 16
 
 
 class UnreachableError(OSError):
@@ -128,6 +133,31 @@ class Depot:
         store, place = self._in_store(folder)
         found = self._patiently(lambda: store.get_file_info(FileSelector(place, allow_not_found=True)))
         return {str(entry.base_name): entry.type == FileType.Directory for entry in found}
+
+    def listing(self, folder: Path) -> list[str]:
+        """All files in a folder below ``root`` and in its folders, here or else in the store, by their paths in it.
+
+        Empty where there is no such folder.
+        """
+        if self.url is None:
+            return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+        from pyarrow.fs import FileSelector, FileType
+
+        store, place = self._in_store(folder)
+        selector = FileSelector(place, allow_not_found=True, recursive=True)
+        found = self._patiently(lambda: store.get_file_info(selector))
+        return sorted(str(entry.path).removeprefix(f"{place}/") for entry in found if entry.type == FileType.File)
+
+    def in_parallel(self, deed: Callable[[Path], object], paths: Iterable[Path]) -> Iterator[Path]:
+        """Do something to paths below ``root``, to several at a time; yields each once it and those before it are done.
+
+        Raises:
+            Whatever `deed` raises, for the first path for which it does.
+        """
+        places = list(paths)
+        with ThreadPoolExecutor(NUM_CONNECTIONS) as pool:
+            for path, _ in zip(places, pool.map(deed, places), strict=True):
+                yield path
 
     def remove(self, path: Path) -> None:
         """Delete a file or folder below ``root``, on this node and in the store; one that is not there is no error."""

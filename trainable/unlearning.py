@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any
 
 from ray.train._internal.checkpoint_manager import _TrainingResult
-from ray.tune import Trainable
+from ray.tune import Checkpoint, Trainable
 
 from trainable.checkpoint import mark_reports, sync
 from trainable.failure import ENDING, TrialFailure
 from trainable.plan import TrialPlan
+from trainable.resuming import newest_states
 from trainable.trial import TrialRunner
-
-#: Ray's names of checkpoints, which rise with time.
-_CHECKPOINT: Final = re.compile(r"checkpoint_\d+")
 
 
 class UnlearningTrainable(Trainable):  # type: ignore[misc]
@@ -72,17 +69,34 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
         self._runner.save(Path(checkpoint_dir))
         mark_reports(Path(checkpoint_dir), self._runner.rung)
 
+    def restore(self, checkpoint_path: Any) -> None:
+        """As Ray's own, of an empty folder: Ray's would unpickle a file of a certain name, and so run what is in it.
+
+        Only what is known of a resume state is read, by ``load_newest``.
+        """
+        result = checkpoint_path
+        if not isinstance(result, _TrainingResult):
+            place = result if isinstance(result, Checkpoint) else Checkpoint.from_directory(result)
+            result = _TrainingResult(checkpoint=place, metrics={})
+        with TemporaryDirectory(prefix="unlearning-") as empty:
+            super().restore(_TrainingResult(checkpoint=Checkpoint.from_directory(empty), metrics=result.metrics))
+        self.load_newest(result.checkpoint)
+
     def load_checkpoint(self, checkpoint_dir: str) -> None:
+        """Nothing: see ``restore``."""
+
+    def load_newest(self, checkpoint: Checkpoint) -> None:
         """Go on from there or, where that is damaged, from the newest sound checkpoint before it, or from the start.
 
         Training is deterministic: what is done again gives the same reports.
         """
-        for directory in _newest_first(Path(checkpoint_dir)):
+        for name, at_hand in newest_states(checkpoint, self._runner.plan.depot, len(self._runner.workloads)):
             try:
-                self._runner.load(directory)
+                with at_hand as directory:
+                    self._runner.load(directory)
                 return
             except TrialFailure as damage:
-                self._news.append(f"cannot go on from {directory.name}: {damage.detail}")
+                self._news.append(f"cannot go on from {name}: {damage.detail}")
         self._news.append("begins anew, since no resume state is sound")
         self._runner.start(self._runner.config)
 
@@ -92,14 +106,6 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
         self._saving_seconds = 0.0
         self._runner.start(new_config)
         return True
-
-
-def _newest_first(checkpoint: Path) -> list[Path]:
-    """A checkpoint and, where it lies among its trial's own and is no copy of Ray's, those made before it."""
-    if not _CHECKPOINT.fullmatch(checkpoint.name):
-        return [checkpoint]
-    names = (path for path in checkpoint.parent.iterdir() if _CHECKPOINT.fullmatch(path.name))
-    return sorted((path for path in names if path.name <= checkpoint.name), reverse=True)
 
 
 def threads_for(cpus_per_trial: float) -> int:

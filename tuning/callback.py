@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol, runtime_checkable
+from typing import Any, ClassVar, Final, Protocol
 from weakref import WeakValueDictionary
 
 from ray.tune import Callback
@@ -24,6 +24,7 @@ from tuning.live_front import live_front
 from tuning.outcome import Outcome
 from tuning.profiling import Profiles
 from tuning.records import STOPPED_EARLY, Records, TrialState
+from tuning.seldom import Seldom
 from tuning.tracking import Tracker
 
 logger = logging.getLogger(__name__)
@@ -45,21 +46,11 @@ class View(Protocol):
     def message(self, text: str) -> None: ...
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """What has state that Ray does not carry across a restore, as a scheduler."""
-
-    def get_state(self) -> dict[str, Any]: ...
-
-    def set_state(self, state: dict[str, Any]) -> None: ...
-
-
 class StudyCallback(Callback):  # type: ignore[misc]
     """Hands Ray's events on to whatever keeps or shows them.
 
-    Ray pickles callbacks into ``tuner.pkl`` and takes the unpickled ones on ``Tuner.restore``. This one pickles as the
-    study's name only and comes back as the process's own callback of that study, or as one that does nothing: make it
-    before restoring.
+    Ray copies callbacks and pickles them into ``tuner.pkl``, which nothing reads. This one pickles as the study's name
+    only, and a copy of it is the process's own callback of that study; elsewhere it is one that does nothing.
 
     Args:
         records: reports and trials; written before anything else hears of a report.
@@ -70,7 +61,6 @@ class StudyCallback(Callback):  # type: ignore[misc]
         view: the terminal, or None.
         outcome: how the searcher judged a trial (``ConstrainedOptunaSearch.outcome``); it knows of trials that Ray
             takes as complete and that ended in NaN, and of those the scheduler stopped.
-        scheduler: whatever has state to carry across a restore.
     """
 
     _live: ClassVar[WeakValueDictionary[str, StudyCallback]] = WeakValueDictionary()
@@ -85,16 +75,16 @@ class StudyCallback(Callback):  # type: ignore[misc]
         tracker: Tracker | None = None,
         view: View | None = None,
         outcome: Callable[[str], Outcome | None] | None = None,
-        scheduler: Stateful | None = None,
     ) -> None:
         self._records, self._goals, self._num_trials = records, goals, num_trials
         self._reports_per_trial = reports_per_trial
         self._running: dict[str, int] = {}  # trial → how often it reported
         self._tracker, self._view = tracker, view
-        self._outcome, self._scheduler = outcome, scheduler
+        self._outcome = outcome
         reports = records.reports_frame()
         self._repeated = is_repeated(reports)
         self._front = GrowingFront(goals, filter(_is_candidate, rows(reports)))
+        self._front_of_means = Seldom(lambda: live_front(records.reports_frame(), goals, records.trials_frame()))
         self._profiles = Profiles()
         self._live[records.files.name] = self
 
@@ -154,6 +144,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """A trial failed; by the searcher's word, where there is one, it may be taken up again or have ended before."""
+        trial.run_metadata.pickled_error_filename = None  # else Ray reads it in the end, and runs what is in it
         name, text = trial_name(trial), error_text(trial)
         outcome = self._outcome(name) if self._outcome else None
         if outcome is not None and outcome.completed:
@@ -175,22 +166,18 @@ class StudyCallback(Callback):  # type: ignore[misc]
         for trial in trials:
             if states.get(trial_name(trial), TrialState.RUNNING) is TrialState.RUNNING:
                 self._end_trial(trial, TrialState.STOPPED, CUT_OFF)
+        if self._view and self._repeated:
+            self._view.front(*self._live_front(is_last=True))
         self._records.finalize(self._tracker.run_ids if self._tracker else None)
 
-    def get_state(self) -> dict[str, Any] | None:
-        """What no file of the study holds: the scheduler's rungs."""
-        return {"scheduler": self._scheduler.get_state()} if self._scheduler else None
+    def _live_front(self, *, is_last: bool = False) -> tuple[Sequence[Mapping[str, Any]], float]:
+        """Members and hypervolume; from the first repeat on of the settings' means, which later runs change.
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Gives the scheduler its rungs back."""
-        if self._scheduler and "scheduler" in state:
-            self._scheduler.set_state(state["scheduler"])
-
-    def _live_front(self) -> tuple[Sequence[Mapping[str, Any]], float]:
-        """Members and hypervolume; from the first repeat on of the settings' means, which later runs change."""
+        Those are made of all reports, and so not at each: unless it is the last time, they may be a moment old.
+        """
         if not self._repeated:
             return self._front.members, self._front.hypervolume
-        front = live_front(self._records.reports_frame(), self._goals, self._records.trials_frame())
+        front = self._front_of_means(anew=is_last)
         return rows(front.members), front.hypervolume
 
     def _end_trial(self, trial: Trial, state: TrialState, reason: str = "", detail: str = "") -> None:
@@ -202,7 +189,7 @@ class StudyCallback(Callback):  # type: ignore[misc]
             self._tracker.end_trial(name, state, reason, detail, profile if self._records.keeps_profiles else {})
             count = self._records.num_trials
             ended = count.total() - count[TrialState.RUNNING]
-            self._tracker.log_hypervolume(ended, self._live_front()[1])
+            self._tracker.log_hypervolume(ended, self._live_front(is_last=not self._running)[1])
         self._show_trials()
 
     def _show_trials(self) -> None:

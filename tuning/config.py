@@ -20,10 +20,10 @@ from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
 from tuning.depot_checks import records_problems
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
-from tuning.mirror import Told, nobody
 from tuning.problems import ConfigError, Problem
 from tuning.schema import StudyConfig, local_directory
 from tuning.studyfile import field_problems, from_yaml, merged, missing_field, read_mapping, to_yaml, unknown_key
+from tuning.taking_over import Told, nobody
 
 __all__ = [
     "ConfigError",

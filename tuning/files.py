@@ -141,8 +141,13 @@ class StudyFiles:
 
     @property
     def launch(self) -> Path:
-        """How often the study was launched: tells whose records are the latest where machines share an object store."""
+        """The last launch on this machine; in an object store the latest on any, which has the study."""
         return self.root / ".launch"
+
+    @property
+    def archive(self) -> Path:
+        """All records in one file, as an object store had them before they came in segments."""
+        return self.root / ".records.tar"
 
     @property
     def taken_over(self) -> Path:

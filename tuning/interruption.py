@@ -135,6 +135,22 @@ class UntilInterrupted(FIFOScheduler, Stopper):  # type: ignore[misc]
         return {**self.__dict__, "_say": None}
 
 
+def stop_at_once() -> None:
+    """From another thread: KeyboardInterrupt in the main one, as Ctrl-C, and while trials run a second Ctrl-C.
+
+    Nothing where the process takes no signals; whoever calls must have another way to say so in the end.
+    """
+    number = next((number for number in SIGNALS if callable(signal.getsignal(number))), None)
+    main = threading.main_thread().ident
+    if number is None or main is None:
+        return
+    signal.pthread_kill(main, number)
+    time.sleep(1.5 * ONE_WISH_SECONDS)
+    # Outside of it one signal was enough, and another would disturb what is being closed.
+    if isinstance(getattr(signal.getsignal(number), "__self__", None), Interruption):
+        signal.pthread_kill(main, number)
+
+
 @contextmanager
 def kept_sigterm() -> Iterator[None]:
     """Puts the handler of SIGTERM back that a library replaces."""

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from ray.tune import Checkpoint
-
 from analysis.table import rows
-from trainable.depot import Depot
 from tuning.callback import CUT_OFF, verdict
 from tuning.outcome import TIME_BUDGET
 from tuning.records import Records, TrialState
 from tuning.searcher import ConstrainedOptunaSearch
 from tuning.tracking import Tracker
-from tuning.trials import latest_checkpoint
 
 
 def reconcile(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker | None = None) -> None:
@@ -61,16 +55,6 @@ def settle(searcher: ConstrainedOptunaSearch, records: Records, tracker: Tracker
         records.end_trial(name, {}, state, reason)
         if tracker:
             tracker.end_trial(name, state, reason)
-
-
-def checkpoints_of(records: Records, depot: Depot) -> Callable[[str], Checkpoint | None]:
-    """What tells of a trial the resume state that it goes on from."""
-
-    def checkpoint_of(name: str) -> Checkpoint | None:
-        num_reports = len(records.steps(name))  # without one there is no state, and nothing to ask a store for
-        return latest_checkpoint(depot, records.files, name, num_reports) if num_reports else None
-
-    return checkpoint_of
 
 
 def open_in_records(records: Records) -> list[str]:

@@ -138,14 +138,10 @@ class ParetoHalving(FIFOScheduler):  # type: ignore[misc]
             if (rung := self._rung_of(name, report)) is not None:
                 self._record(name, rung, report)
 
-    def get_state(self) -> dict[str, Any]:
-        """The rungs, for a callback to carry through ``Tuner.restore``, which drops a scheduler's state."""
-        return {"rungs": {key: dict(known) for key, known in self._rungs.items()}, "stopped": sorted(self._stopped)}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Take up what ``get_state`` gave."""
-        self._rungs = {key: dict(known) for key, known in state["rungs"].items()}
-        self._stopped = set(state["stopped"])
+    @property
+    def reported(self) -> dict[tuple[int, int], dict[str, Standing]]:
+        """(bracket, rung) → trial → what its report there is ordered by: all that decisions are made of."""
+        return {rung: dict(known) for rung, known in self._rungs.items()}
 
     # Rungs
 

@@ -6,18 +6,20 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler
 
 from search_spaces import published_settings, space_of
 from trainable.depot import UnreachableError
 from tuning import retelling
-from tuning.callback import Stateful, StudyCallback
+from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.interruption import Interruption, UntilInterrupted
 from tuning.known_trials import known_trials
 from tuning.patience import away_behind, is_news
-from tuning.reconciliation import checkpoints_of, reconcile, settle
+from tuning.reconciliation import reconcile, settle
 from tuning.records import TrialState
+from tuning.resume_states import ResumeStates
 from tuning.retries import Retries
 from tuning.scheduler import ParetoHalving
 from tuning.schema import StudyConfig
@@ -54,12 +56,22 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     until = UntilDeadline(deadline, scheduler)
     asked = UntilInterrupted(interruption, until, session.view.message)
     slots = session.workers.slots
+    states = ResumeStates(records, config.depot, len(session.workers.plan.prepared))
+    for name in searcher.running_trials():
+        states.look_up(name)
+    retries = Retries(config.max_failures)
+
+    def takes_up(trial: Trial) -> bool:
+        if again := retries.takes_up(trial):
+            states.look_up(trial.trial_id)
+        return again
+
     generator = StudySearchGenerator(
         searcher,
         max_concurrent=slots,
-        checkpoint_of=checkpoints_of(records, config.depot),
+        checkpoint_of=states,
         is_over=lambda: deadline.is_over() or interruption.is_asked(),
-        takes_up=Retries(config.max_failures).takes_up,
+        takes_up=takes_up,
     )
     callback = StudyCallback(
         records,
@@ -69,7 +81,6 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         tracker=session.tracker,
         view=session.view,
         outcome=lambda name: until.named(name, searcher.outcome(name)),
-        scheduler=scheduler if isinstance(scheduler, Stateful) else None,
     )
     pace = session.workers.pace
     if config.time_budget is not None and pace is not None:

@@ -26,8 +26,8 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
     Hand it over as ``TuneConfig(search_alg=…)``. Leave ``TuneConfig.max_concurrent_trials`` at None: Ray ignores it for
     a search algorithm, and the limit is an argument here.
 
-    Ray pickles it into ``tuner.pkl``. It pickles as the study's name and comes back as the process's own generator of
-    that study: on a resume make the searcher and its generator anew, ``reconcile``, then ``Tuner.restore``.
+    Ray copies it and pickles it into ``tuner.pkl``, which nothing reads. It pickles as the study's name, and a copy of
+    it is the process's own generator of that study: on a resume make both it and the searcher anew, and ``reconcile``.
 
     Args:
         searcher: the search.
@@ -115,10 +115,6 @@ class StudySearchGenerator(SearchGenerator):  # type: ignore[misc]
             self._search.note_failure(trial.trial_id, failure_reason(error_text(trial)))
             super().on_trial_complete(trial.trial_id, error=True)
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Takes up Ray's snapshot, but for whether the search was over: the storage knows better."""
-        super().set_state({**state, "finished": False})
-
 
 def checkpoint_index(checkpoint: str) -> int:
     """Ray's number of a checkpoint. The next ones count on from there: else they would take the place of older ones."""
@@ -134,7 +130,7 @@ def _live_generator(study_name: str) -> StudySearchGenerator:
     generator = StudySearchGenerator._live.get(study_name)
     if generator is None:
         raise RuntimeError(
-            f"the search of a study must exist before Ray restores the study, but there is none of {study_name!r}; "
+            f"the search of a study must exist in the process that unpickles it, but there is none of {study_name!r}; "
             "make its StudySearchGenerator first"
         )
     return generator

@@ -275,23 +275,8 @@ class ConstrainedOptunaSearch(Searcher):  # type: ignore[misc]
         self._outcomes[name] = self._trials.tell(name, reason, self.last_step)
         self._peeked = []
 
-    # Ray saves and restores a searcher; this one has its state in the storage.
-
     def save(self, checkpoint_path: str) -> None:
-        """Nothing to save."""
-
-    def restore(self, checkpoint_path: str) -> None:
-        """Nothing to restore; ``reconcile`` settles what was running."""
-
-    def restore_from_dir(self, checkpoint_dir: str) -> None:
-        """Nothing to restore."""
-
-    def get_state(self) -> dict[str, Any]:
-        """Nothing beyond the storage."""
-        return {}
-
-    def set_state(self, state: Mapping[str, Any]) -> None:
-        """Nothing beyond the storage."""
+        """Nothing: Ray saves its searcher, and this one has its state in the storage."""
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "_trials"}

@@ -19,12 +19,14 @@ from trainable.depot import Depot
 from tuning import warm_start
 from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
+from tuning.claims import begin_launch
 from tuning.config import resume_command, to_yaml
+from tuning.errands import bring_pictures, drop_resume_states
 from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
 from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
 from tuning.logged import LoggedView, study_log
-from tuning.mirror import Mirror, begin_launch
+from tuning.mirror import Mirror
 from tuning.records import TrialState
 from tuning.remeasure import compared_columns, confirmed_front
 from tuning.schema import StudyConfig
@@ -40,8 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["StudyFailedError", "StudyResult", "resume_command", "run_study"]
 
-#: Picture, page, MLflow, and what is tidied up.
-REPORT_PARTS: Final = 4
+#: Picture, page and MLflow.
+REPORT_PARTS: Final = 3
 #: Bits per dimension by which the likelihood's grid may be off before it is said.
 LARGEST_GRID_ERROR: Final = 0.01
 
@@ -87,7 +89,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     files.root.mkdir(parents=True, exist_ok=True)
     with sole_driver(files, view.message):
         write_text_atomic(files.study, to_yaml(config))
-        begin_launch(files)
+        begin_launch(files, config.depot)
         warm_start.begin(config, files, view)
         return _run(config, files, view, began, resume=resume)
 
@@ -173,15 +175,15 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
     """Pictures, report, MLflow, and what the terminal is told."""
     files, records, tracker = session.files, session.records, session.tracker
     depot = session.config.depot
-    _bring_pictures(session)
-    session.view.stage("report", REPORT_PARTS)
     objectives = session.config.objectives
     reference, ideal = session.baseline.reference, session.baseline.ideal
     records.finalize(tracker.run_ids)
     timing.save(files)
+    study = load_study(files.root)
+    bring_pictures(study, depot, session.view)
+    session.view.stage("report", REPORT_PARTS)
     picture = files.images / "front.png"
     files.images.mkdir(exist_ok=True)
-    study = load_study(files.root)
     front_picture(study, picture)
     session.view.advance()
     report = write_report(files.root)
@@ -192,8 +194,7 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
     tracker.finish_study(TrialState.COMPLETE)
     tracker.flush()
     session.view.advance()
-    _drop_resume_states(depot, files)
-    session.view.advance()
+    drop_resume_states(depot, files, session.view)
     return StudyResult(
         files=files,
         location=depot.location,
@@ -203,22 +204,3 @@ def _finish(session: Session, front: pd.DataFrame, timing: Timing) -> StudyResul
         timing=timing,
         tracking_uri=session.config.tracking_uri,
     )
-
-
-def _bring_pictures(session: Session) -> None:
-    """Have the workers' pictures on this machine, for the report."""
-    depot, images = session.config.depot, session.files.images
-    names = [] if depot.url is None else [name for name in depot.entries(images) if not (images / name).exists()]
-    if names:
-        session.view.stage("fetch pictures", len(names))
-    for name in names:
-        depot.download(images / name)
-        session.view.advance()
-
-
-def _drop_resume_states(depot: Depot, files: StudyFiles) -> None:
-    """No trial of a finished study is taken up again, so what it would go on from only takes space."""
-    for trial, is_folder in depot.entries(files.ray).items():
-        for name in depot.entries(files.ray / trial) if is_folder else ():
-            if name.startswith("checkpoint_"):
-                depot.remove(files.ray / trial / name)

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ray import tune
-from ray.tune import Callback, Checkpoint, CheckpointConfig, FailureConfig, RunConfig, Stopper, TuneConfig
+from ray.tune import (
+    Callback,
+    Checkpoint,
+    CheckpointConfig,
+    ExperimentAnalysis,
+    FailureConfig,
+    RunConfig,
+    Stopper,
+    TuneConfig,
+)
 from ray.tune.execution import class_cache
 from ray.tune.schedulers import TrialScheduler
 
 from search_spaces import space_of
-from trainable.checkpoint import marked_reports
+from trainable.checkpoint import CHECKPOINT, whole_states
 from trainable.depot import Depot
 from trainable.plan import TrialPlan
 from trainable.unlearning import UnlearningTrainable
@@ -65,7 +75,20 @@ def run_trials(
     )
     # Of trials that were taken up again Ray knows only that their first attempt failed; the study says what did fail.
     logging.getLogger("ray.tune.tune").addFilter(lambda record: "did not complete" not in str(record.msg))
-    tuner.fit()
+    with _nothing_read_back():
+        tuner.fit()
+
+
+@contextmanager
+def _nothing_read_back() -> Iterator[None]:
+    """Ray fetches each trial's table of results in the end, one after another: minutes with a store, for nobody."""
+    name = "_fetch_trial_dataframes"
+    kept = getattr(ExperimentAnalysis, name)
+    setattr(ExperimentAnalysis, name, lambda analysis: {})
+    try:
+        yield
+    finally:
+        setattr(ExperimentAnalysis, name, kept)
 
 
 def _storage(depot: Depot) -> dict[str, Any]:
@@ -80,23 +103,29 @@ def _directory_of(trial: Any) -> str:
     return str(trial.trial_id)
 
 
-def latest_checkpoint(depot: Depot, files: StudyFiles, trial_id: str, num_reports: int) -> Checkpoint | None:
-    """The newest resume state of a trial that is not ahead of its reports, None where it has none.
+def latest_checkpoint(
+    depot: Depot, files: StudyFiles, trial_id: str, num_reports: int, num_models: int = 1
+) -> Checkpoint | None:
+    """The newest resume state of a trial that is complete and not ahead of its reports, None where it has none.
 
-    It is ahead where the machine was lost that had the report. Ray forgets the states of a trial that is handed out
-    again: what it would have dropped by now is dropped. One more is kept than Ray does: the newest may be what the
-    trial's process was writing when it died.
+    It is incomplete where the trial's process died while it wrote, and ahead where the machine was lost that had the
+    report. Ray forgets the states of a trial that is handed out again: what it would have dropped by now is dropped,
+    and what was passed over. One more is kept than Ray does: whether a state is sound only its reader can tell.
+
+    Raises:
+        UnreachableError: the store does not answer.
     """
     folder = files.ray / trial_id
-    names = sorted(name for name in depot.entries(folder) if name.startswith("checkpoint_"))
-    while names and (marked_reports(depot.entries(folder / names[-1])) or 0) > num_reports:
-        names.pop()
-    for outdated in names[: -NUM_RESUME_STATES - 1]:
-        depot.remove(folder / outdated)
-    if not names:
+    listing = depot.listing(folder)
+    states = whole_states(listing, num_models)
+    usable = [name for name, marked in states.items() if marked <= num_reports][-NUM_RESUME_STATES - 1 :]
+    for name in {name.partition("/")[0] for name in listing}:
+        if CHECKPOINT.fullmatch(name) and name not in usable:
+            depot.remove(folder / name)
+    if not usable:
         return None
     store = _storage(depot)
-    path = f"{store['storage_path']}/{files.ray.name}/{trial_id}/{names[-1]}"
+    path = f"{store['storage_path']}/{files.ray.name}/{trial_id}/{usable[-1]}"
     return Checkpoint(path, store.get("storage_filesystem"))
 
 

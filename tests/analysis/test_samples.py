@@ -105,7 +105,7 @@ class TestEmbedding:
         monkeypatch.setattr("analysis.samples.embedded.__defaults__", (2000,))
         html = write_report(root).read_text(encoding="utf-8")
         assert re.search(r"\d+ of 40 reports have their picture in images/ only", html)
-        assert "4 of 40 reports have no picture." in html
+        assert "4 of 40 reports have no picture in images/." in html
 
     def test_large_pictures_are_made_smaller(self, root: Path) -> None:
         path = root / "images" / "untouched-samples.png"

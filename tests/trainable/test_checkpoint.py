@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainable.checkpoint import check_state, load_state, save_state, save_weights, sync
+from trainable.checkpoint import check_state, load_state, save_state, save_weights, sync, whole_states
 from trainable.failure import TrialFailure
-from trainable.unlearning import _newest_first
 
 
 @contextmanager
@@ -53,10 +52,16 @@ def test_a_truncated_state_is_noticed(tmp_path: Path, name: str, size: int) -> N
         check_state(tmp_path)
 
 
-def test_states_before_one_are_its_trials_own(tmp_path: Path) -> None:
-    trial = [tmp_path / "00003" / f"checkpoint_{number:06d}" for number in range(4)]
-    copies = [tmp_path / f"checkpoint_tmp_{name}" for name in ("5f", "a0")]
-    for folder in (*trial, *copies):
-        folder.mkdir(parents=True)
-    assert _newest_first(trial[2]) == [trial[2], trial[1], trial[0]]
-    assert _newest_first(copies[1]) == [copies[1]], "a copy of Ray's lies among those of other trials"
+def test_a_listing_tells_which_states_are_complete() -> None:
+    """Ray copies file by file: a process that dies meanwhile leaves a part, of several models perhaps whole ones."""
+
+    def files(number: int, *models: int, mark: bool = True) -> list[str]:
+        names = [f"{model}/{file}" for model in models for file in ("state.pt", "state.sha256")]
+        return [f"checkpoint_{number:06d}/{name}" for name in [*names, *(["reports-2"] if mark else [])]]
+
+    whole = files(1, 0, 1)
+    for missing in whole:
+        assert whole_states(set(whole) - {missing}, 2) == {}
+    names = [*files(7, 0), *files(3, 0, 1, mark=False), *whole, *files(0, 0, 1), "checkpoint_tmp_5f/reports-1", "error"]
+    assert list(whole_states(names, 2).items()) == [("checkpoint_000000", 2), ("checkpoint_000001", 2)]
+    assert list(whole_states(names, 1)) == ["checkpoint_000000", "checkpoint_000001", "checkpoint_000007"]

@@ -39,6 +39,8 @@ def test_folders_go_over_whole_and_are_removed_whole(nodes: tuple[Depot, Depot])
     index = write(one, "checkpoints/00001-25/model_index.json", "{}")
     one.hand_over([index.parent])
     assert two.entries(two.root / "checkpoints") == {"00001-25": True}
+    assert two.listing(two.root / "checkpoints") == ["00001-25/model_index.json", "00001-25/unet/config.json"]
+    assert two.listing(two.root / "nothing") == []
     two.download(two.root / "checkpoints")
     assert (two.root / "checkpoints" / "00001-25" / "unet" / "config.json").read_text() == "{}"
     two.remove(two.root / "checkpoints" / "00001-25")
@@ -94,6 +96,8 @@ def test_a_shared_directory_is_all_there_is_to_it(tmp_path: Path) -> None:
     with depot.at_hand(path) as here:
         assert here == path
     assert depot.entries(path.parent) == {path.name: False}
+    assert depot.listing(depot.root) == [f"candidates/{path.name}"]
+    assert depot.listing(depot.root / "nothing") == []
     depot.remove(path)
     assert not path.exists()
     assert depot.location == str(tmp_path / "study")

@@ -76,19 +76,6 @@ class Screen:
         self.messages.append(text)
 
 
-class Rungs:
-    """What a scheduler has to carry."""
-
-    def __init__(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-    def get_state(self) -> dict[str, Any]:
-        return self.state
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        self.state = state
-
-
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     here = Path(__file__).parent
@@ -125,10 +112,9 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Screen, Recor
     root, screen = tmp_path_factory.mktemp("runs") / "pretend", Screen()
     records = make_records(root)
     tracker = Tracker(records.files, study="pretend", workload="none", parameters=["lambd"])
-    callback = StudyCallback(
-        records, GOALS, num_trials=3, reports_per_trial=3, tracker=tracker, view=screen, scheduler=Rungs({"rung": 1})
-    )
-    make_tuner(root, callback, ["siss", "diverging", "neggrad"]).fit()
+    callback = StudyCallback(records, GOALS, num_trials=3, reports_per_trial=3, tracker=tracker, view=screen)
+    results = make_tuner(root, callback, ["siss", "diverging", "neggrad"]).fit()
+    assert [type(error) for error in results.errors] == [str], "its text alone: no pickle was read"
     assert tracker.close(60)
     records.finalize(tracker.run_ids)
     return root, screen, records
@@ -189,23 +175,6 @@ def test_the_view_sees_counts_fronts_and_failures(study: tuple[Path, Screen, Rec
     assert trial_ranks(records.reports_frame(), GOALS)["step"].tolist() == [20, 10, 20]
 
 
-def test_a_restored_experiment_finds_the_live_callback_and_the_scheduler(
-    study: tuple[Path, Screen, Records],
-) -> None:
-    root, _, _ = study
-    before = (root / "reports.csv").read_bytes()
-    screen, rungs = Screen(), Rungs({})
-    callback = StudyCallback(make_records(root), GOALS, num_trials=3, view=screen, scheduler=rungs)
-    tuner = tune.Tuner.restore(str(root / "ray"), Pretend, restart_errored=True)
-    tuner.fit()
-    assert rungs.state == {"rung": 1}
-    assert screen.messages == ["trial 00001 failed: diverged"], "the unpickled callback must be the live one"
-    assert screen.counts[-1] == (0, 2, 1, 3)
-    assert screen.fronts == [], "a report that is told again changes nothing"
-    assert (root / "reports.csv").read_bytes() == before
-    del callback
-
-
 def test_what_the_end_of_a_study_cuts_off_is_stopped(tmp_path: Path) -> None:
     records = make_records(tmp_path / "cut")
     callback = StudyCallback(records, GOALS, num_trials=1)
@@ -253,6 +222,30 @@ def test_a_pickled_callback_holds_a_name_only(tmp_path: Path) -> None:
     del callback
     orphan = pickle.loads(data)
     assert type(orphan) is tune.Callback
+
+
+def test_the_front_of_means_is_not_made_at_each_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It goes through all reports; only the last one must be the front of all."""
+    records, screen, made = make_records(tmp_path), Screen(), []
+
+    def counted(*tables: Any) -> Any:
+        made.append(len(tables[0]))
+        return live_front(*tables)
+
+    monkeypatch.setattr("tuning.callback.live_front", counted)
+    callback = StudyCallback(records, GOALS, num_trials=1, view=screen)
+    for number in range(20):
+        trial = FakeTrial(trial_id=f"{number:05d}", lambd=0.5, repeat=number, seed=number)
+        callback.on_trial_start(0, [], trial)
+        values = {"sscd": 0.5, "nll": 3.0, "fid": 10.0}
+        callback.on_trial_result(0, [], trial, {"step": 10, "rung": 0, **values})
+        callback.on_trial_complete(0, [], trial)
+    callback.on_experiment_end([])
+    assert made[0] == 2, "from the first repeat on"
+    assert made[-1] == 20
+    assert len(made) < 12
+    assert screen.fronts[-1] == (1, pytest.approx(0.5 * 0.25))
+    del callback
 
 
 def test_a_report_is_what_the_trainable_said_under_the_studys_own_id() -> None:

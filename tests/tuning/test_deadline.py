@@ -22,8 +22,9 @@ from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.judging import Goals
 from tuning.outcome import INTERRUPTED, TIME_BUDGET
-from tuning.reconciliation import checkpoints_of, reconcile, settle
+from tuning.reconciliation import reconcile, settle
 from tuning.records import read_table
+from tuning.resume_states import ResumeStates
 from tuning.scheduler import ParetoHalving
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
@@ -136,7 +137,7 @@ class Run:
         generator = StudySearchGenerator(
             self.search,
             max_concurrent=slots,
-            checkpoint_of=checkpoints_of(self.records, Depot(self.records.files.root)),
+            checkpoint_of=ResumeStates(self.records, Depot(self.records.files.root), num_models=0),
             is_over=deadline.is_over,
         )
         self.fit(generator, until, [callback, self.cut_off, *more])

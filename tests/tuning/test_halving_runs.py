@@ -17,10 +17,11 @@ from ray.tune.schedulers import FIFOScheduler
 from searches import BASELINE, DEFAULTS, make_search
 
 from trainable.depot import Depot
-from tuning.callback import Stateful, StudyCallback
+from tuning.callback import StudyCallback
 from tuning.judging import Goals
-from tuning.reconciliation import checkpoints_of, reconcile
+from tuning.reconciliation import reconcile
 from tuning.records import Records, read_table
+from tuning.resume_states import ResumeStates
 from tuning.scheduler import ParetoHalving
 from tuning.search_generator import StudySearchGenerator
 from tuning.searcher import ConstrainedOptunaSearch
@@ -112,15 +113,12 @@ def run(
     if resume:
         reconcile(search, records)
     scheduler = make_scheduler(search, records)
-    state = scheduler if isinstance(scheduler, Stateful) else None
-    callback = StudyCallback(
-        records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome, scheduler=state
-    )
+    callback = StudyCallback(records, GOALS, num_trials=NUM_TRIALS, view=screen, outcome=search.outcome)
     tuner = tune.Tuner(
         make_trainable(),
         tune_config=tune.TuneConfig(
             search_alg=StudySearchGenerator(
-                search, max_concurrent=1, checkpoint_of=checkpoints_of(records, Depot(records.files.root))
+                search, max_concurrent=1, checkpoint_of=ResumeStates(records, Depot(records.files.root), num_models=0)
             ),
             scheduler=scheduler,
             num_samples=NUM_TRIALS,

@@ -19,8 +19,8 @@ from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
 from tuning.judging import Goals
-from tuning.reconciliation import checkpoints_of
 from tuning.records import Records, read_table
+from tuning.resume_states import ResumeStates
 from tuning.retries import Retries, machine_is_gone
 from tuning.search_generator import StudySearchGenerator
 from tuning.trials import NUM_RESUME_STATES
@@ -88,6 +88,7 @@ def make_trainable(deaths: Path) -> type[tune.Trainable]:
         def save_checkpoint(self, checkpoint_dir: str) -> None:
             self.perhaps_die(f"save {self.taken}")
             Path(checkpoint_dir, "taken").write_text(str(self.taken))
+            Path(checkpoint_dir, f"reports-{self.taken // 10}").touch()
 
         def load_checkpoint(self, checkpoint: str) -> None:
             self.perhaps_die("load")
@@ -108,7 +109,7 @@ class Study:
         generator = StudySearchGenerator(
             self.search,
             max_concurrent=1,
-            checkpoint_of=checkpoints_of(records, Depot(root)),
+            checkpoint_of=ResumeStates(records, Depot(root), num_models=0),
             takes_up=Retries(MAX_FAILURES).takes_up,
         )
         callback = StudyCallback(records, GOALS, num_trials=NUM_TRIALS, outcome=self.search.outcome)

@@ -123,14 +123,14 @@ def test_a_repeat_is_neither_stopped_nor_counted() -> None:
         assert tell(scheduler, number, {**report(0.31 + number / 1000), "repeat": 1 + number % 2}) == GO_ON
     for number, made in enumerate(other, start=20):
         assert tell(scheduler, number, {**made, "repeat": 0}) == tell(alone, number, made)
-    assert scheduler.get_state() == alone.get_state()
+    assert scheduler.reported == alone.reported
 
 
 def test_repeats_on_disk_are_not_counted_either() -> None:
     table = pd.DataFrame([{**report(0.1), "trial_id": f"{n:05d}", "repeat": n} for n in range(3)])
     scheduler = make()
     scheduler.rebuild(table)
-    assert [len(known) for known in scheduler.get_state()["rungs"].values()] == [1]
+    assert [len(known) for known in scheduler.reported.values()] == [1]
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def test_a_result_without_progress_is_no_report(step: Any) -> None:
     decisions(scheduler, [report(0.1), report(0.1)])
     assert tell(scheduler, 5, result) == GO_ON
     scheduler.on_trial_complete(None, SimpleNamespace(trial_id="00005"), result)
-    assert scheduler.get_state()["rungs"].keys() == {(0, 0)}
+    assert scheduler.reported.keys() == {(0, 0)}
 
 
 def test_another_key_of_progress() -> None:
@@ -183,7 +183,7 @@ def test_a_report_that_comes_again_counts_once_and_stops_nobody() -> None:
     for _ in range(5):
         assert tell(scheduler, 0, report(0.5)) == GO_ON, "it went on when it was asked first"
         assert tell(scheduler, 0, report(0.001)) == GO_ON
-    assert scheduler.get_state() == once.get_state()
+    assert scheduler.reported == once.reported
     assert tell(scheduler, 2, report(0.45)) == STOP
 
 
@@ -234,7 +234,7 @@ class TestBrackets:
             scheduler = make(brackets=2)
             for number in numbers:
                 tell(scheduler, f"a40db_{number:05d}", report(0.1, step=20))
-            states.append(scheduler.get_state()["rungs"])
+            states.append(scheduler.reported)
         assert states[0].keys() == {(0, 1), (1, 1)}
         assert states[0] == states[1]
         assert tell(make(brackets=2), "no number", report(0.1)) == GO_ON
@@ -302,28 +302,28 @@ class TestResume:
     def test_rebuilding_from_the_file_or_from_nothing(self, tmp_path: Path) -> None:
         records, scheduler = make_records(tmp_path), make()
         scheduler.rebuild(records.reports_frame())
-        assert scheduler.get_state()["rungs"] == {}
+        assert scheduler.reported == {}
         for number, value in enumerate((0.3, math.nan, 0.2)):
             records.add_report({"trial_id": f"{number:05d}", "method": "siss", **report(value)})
         scheduler.rebuild(read_table(records.files.reports))
         told = make()
         decisions(told, [report(0.3), report(math.nan), report(0.2)])
-        assert str(scheduler.get_state()["rungs"]) == str(told.get_state()["rungs"])
+        assert str(scheduler.reported) == str(told.reported)
 
     def test_a_table_without_a_metric_raises_nothing(self) -> None:
         scheduler = make()
         scheduler.rebuild(pd.DataFrame([{"trial_id": "00000", "step": 10}]))
         assert tell(scheduler, 1, report(0.9, 1.0, 99.0)) == GO_ON
 
-    def test_the_state_goes_through_a_callback_and_through_pickling(self) -> None:
-        scheduler, second = make(), make()
+    def test_a_pickled_one_knows_the_same(self) -> None:
+        """Ray pickles schedulers."""
+        scheduler = make()
         decisions(scheduler, [report(0.3), report(0.4)])
-        second.set_state(pickle.loads(pickle.dumps(scheduler.get_state())))
-        for copy in (second, pickle.loads(pickle.dumps(scheduler))):
-            assert copy.get_state() == scheduler.get_state()
-            assert copy.debug_string() == scheduler.debug_string()
-            assert tell(copy, 2, report(0.35)) == STOP
-        assert len(scheduler.get_state()["rungs"][0, 0]) == 2, "a copy is no view"
+        copy = pickle.loads(pickle.dumps(scheduler))
+        assert copy.reported == scheduler.reported
+        assert copy.debug_string() == scheduler.debug_string()
+        assert tell(copy, 2, report(0.35)) == STOP
+        assert len(scheduler.reported[0, 0]) == 2, "a copy is no view"
 
 
 @pytest.mark.parametrize(

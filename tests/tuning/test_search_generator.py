@@ -75,7 +75,7 @@ class Interrupted(BaseException):
 
 
 class StopAt(tune.Callback):  # type: ignore[misc]
-    """Ends the run without a farewell when a trial is first saved; Ray restores callbacks as well."""
+    """Ends the run without a farewell when a trial is first saved."""
 
     def __init__(self, name: str, marker: Path) -> None:
         self.name, self.marker = name, marker
@@ -111,10 +111,7 @@ def test_ray_trials_bear_the_optuna_number(cluster: Any, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("restored", [True, False], ids=["restored by Ray", "in a new Ray run"])
-def test_an_interrupted_study_goes_on(
-    cluster: Any, tmp_path: Path, restored: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_study_goes_on(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", raising=False)  # of a study in this process before
     first = make_search(tmp_path, num_trials=NUM_TRIALS)
     generator = StudySearchGenerator(first, max_concurrent=1)
@@ -123,21 +120,13 @@ def test_an_interrupted_study_goes_on(
     assert first.running_trials() == ["00005"]
 
     second = make_search(tmp_path, num_trials=NUM_TRIALS)
-    generator = StudySearchGenerator(second, max_concurrent=1)
-    lost = set(second.running_trials())
-    if restored:
-        # Ray's snapshot may be older than the storage: what it does not know is handed out again.
-        known = {trial.trial_id for trial in tune.ExperimentAnalysis(str(tmp_path / "first" / "ray")).trials}
-        second.reconcile({}, running=known & lost, again=lost - known)
-        tune.Tuner.restore(str(tmp_path / "first" / "ray"), trainable=make_trainable()).fit()
-    else:
-        second.reconcile({}, again=lost)
-        (checkpoint,) = (tmp_path / "first" / "ray").glob("*_00005_*/checkpoint_*")
-        known = {"00005": Checkpoint(str(checkpoint))}
-        generator = StudySearchGenerator(second, max_concurrent=1, checkpoint_of=known.get)
-        results = make_tuner(generator, tmp_path / "second", []).fit()
-        (resumed,) = (result for result in results if result.config["trial_id"] == "00005")
-        assert list(resumed.metrics_dataframe["step"]) == [20], "it goes on from its checkpoint"
+    second.reconcile({}, again=second.running_trials())
+    (checkpoint,) = (tmp_path / "first" / "ray").glob("*_00005_*/checkpoint_*")
+    known = {"00005": Checkpoint(str(checkpoint))}
+    generator = StudySearchGenerator(second, max_concurrent=1, checkpoint_of=known.get)
+    results = make_tuner(generator, tmp_path / "second", []).fit()
+    (resumed,) = (result for result in results if result.config["trial_id"] == "00005")
+    assert list(resumed.metrics_dataframe["step"]) == [20], "it goes on from its checkpoint"
 
     trials = second.study.get_trials(deepcopy=False)
     assert [trial.number for trial in trials] == list(range(NUM_TRIALS))

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from tuning.callback import Stateful
 from tuning.judging import Report
 from tuning.stopping import ExpectedImprovementStopping
 
@@ -38,8 +37,7 @@ def test_repeats_and_what_is_no_report_go_on_unasked(report: Report) -> None:
     assert ExpectedImprovementStopping(decide).on_trial_result(None, TRIAL, report) == TrialScheduler.CONTINUE
 
 
-def test_it_has_no_state_to_carry_and_no_metric() -> None:
+def test_it_has_no_metric() -> None:
     scheduler = ExpectedImprovementStopping(lambda name, report: True)
-    assert not isinstance(scheduler, Stateful)
     assert scheduler.set_search_properties("_metric", "max")
     assert scheduler.metric is None
