@@ -20,7 +20,7 @@ from analysis.attainment_words import in_words
 from analysis.comparable import IDEAL_BY, Scale, labelled, scale_of, settings_table
 from analysis.compare_figures import fronts_figure, hypervolumes_by_compute_figure, hypervolumes_figure
 from analysis.compare_tables import method_table, study_table
-from analysis.load import Study, StudyError, load_study
+from analysis.load import Study, StudyError, load_study, whole_tables
 from analysis.table import rows, with_error
 from tuning.files import write_text_atomic
 from tuning.study_status import FINISHED
@@ -76,11 +76,8 @@ def write_comparison(study_roots: Sequence[Path | str], path: Path | str | None 
     studies = [load_study(root) for root in study_roots]
     beside = studies[0].files.root.parent
     target = comparison_path(beside, [study.name for study in studies]) if path is None else Path(path)
-    try:
+    with whole_tables("put the files of each study back together"):
         text = _page(studies, target)
-    except (KeyError, ValueError) as error:
-        rule = f"the tables of a study must have the columns that its study.yaml asks for, but {error.args[0]}"
-        raise StudyError(f"{rule}; put the files of each study back together") from error
     write_text_atomic(target, text)
     return target
 

@@ -19,12 +19,13 @@ from analysis import page
 from analysis.appearance import member_key
 from analysis.course import hypervolume_section, in_state, rungs_section, settings_section, trials_section
 from analysis.explore import bounds_section, front_section, panel, side_by_side, trajectories_section
-from analysis.load import Study, StudyError, load_study
+from analysis.load import Study, StudyError, load_study, whole_tables
 from analysis.members import members_section
+from analysis.no_front import why_no_front
 from analysis.page_data import as_script, page_data
 from analysis.provenance import provenance_section
 from analysis.samples import embedded, gallery, pairs, without_picture
-from analysis.scene import Scene, compose, nearest
+from analysis.scene import Scene, can_judge, compose
 from analysis.table import with_error
 from tuning.baseline import MODELS, RETRAINED, UNSEEN, UNTOUCHED, UNTOUCHED_SEARCH, Measured
 from tuning.files import write_text_atomic
@@ -52,7 +53,9 @@ def write_report(study_root: Path | str) -> Path:
         OSError: the page cannot be written.
     """
     study = load_study(study_root)
-    write_text_atomic(study.files.report, report_html(study))
+    with whole_tables():
+        text = report_html(study)
+    write_text_atomic(study.files.report, text)
     return study.files.report
 
 
@@ -107,16 +110,14 @@ def _heading(study: Study, scene: Scene) -> str:
     bounds = ", ".join(map(str, study.constraints)) or "no bound"
     progress = f"{ended} of {study.config.num_trials} trials ended, {len(study.reports)} reports."
     parts.append(page.paragraph(f"{progress} Searched to {goals} under {bounds}."))
-    if scene.members.empty and not study.candidates.empty and study.untouched:
+    if scene.members.empty and not study.candidates.empty and can_judge(study):
         parts.append(page.paragraph(_no_front(study, scene), "warning"))
     parts.append(page.paragraph(scene.choice.rule))
     return f"<header>{''.join(parts)}</header>"
 
 
 def _no_front(study: Study, scene: Scene) -> str:
-    if scene.feasible.empty:
-        return f"No feasible report. {nearest(study, study.constraints)}"
-    return (
+    return why_no_front(study, study.constraints) or (
         f"{len(scene.feasible)} reports keep the bounds, but none of those that were re-measured does. "
         "Measure with more images, loosen the bound, or run more trials."
     )

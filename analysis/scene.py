@@ -18,7 +18,6 @@ from analysis.load import Study
 from analysis.select import Recommendation
 from analysis.table import numeric, rows
 from tuning.baseline import RETRAINED, UNTOUCHED
-from tuning.goals import Constraint
 
 MARGIN = 0.08
 """Share of the range that an axis goes on beyond what must be seen."""
@@ -252,17 +251,3 @@ def hypervolume_by_trial(study: Study) -> pd.DataFrame:
 
 def _trial(row: Mapping[str, Any]) -> str:
     return str(row["trial_id"])
-
-
-def nearest(study: Study, constraints: Sequence[Constraint]) -> str:
-    """How far the nearest report is from keeping the bounds, and what to change."""
-    points = study.points
-    total = violations(points, constraints, study.search_reference)
-    if not np.isfinite(total).any():
-        return "No report has a finite value for every bounded metric; look at the reasons in trials.csv."
-    row = points.iloc[int(np.argmin(total))]
-    values = ", ".join(f"{study.label(c.metric)} {row[c.metric]:.4g}, bound {c}" for c in constraints)
-    return (
-        f"The nearest is trial {row['trial_id']} at step {row['step']}, {100 * total.min():.0f}% beyond ({values}). "
-        "Loosen the bound, lower the learning rate, add a lower rung, or run more trials."
-    )

@@ -22,6 +22,7 @@ from analysis.report import main as report_main
 from analysis.report import write_report
 from analysis.scene import compose
 from tuning.config import Constraint, load_config, to_yaml
+from tuning.records import read_table
 
 StudyMaker = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("few_trees")
@@ -115,6 +116,37 @@ def test_nothing_feasible_one_trial_and_nan(make_study: StudyMaker) -> None:
     assert "No feasible report. The nearest is trial 00000" in html
     assert "Loosen the bound" in html
     assert "NaN" not in html.partition('id="study-data"')[2].partition("</script>")[0]
+
+
+def test_a_bound_that_is_broken_by_little(make_study: StudyMaker) -> None:
+    reports = make_reports(1).assign(fid=[19.25, 40.0, 50.0, 60.0])
+    html = html_of(make_study(reports, finished=False))
+    assert "step 10, 0.26% beyond (FID (digit features) 19.25, bound fid &lt;= 1.2x, which is 19.2)" in html
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bounds_that_are_kept_are_not_to_be_loosened(make_study: StudyMaker, value: float) -> None:
+    """Nothing can be drawn of reports whose likelihood overflowed, but they are feasible."""
+    root = make_study(make_reports(1).assign(fid=16.0, nll=value), finished=False)
+    html = html_of(root)
+    assert "Objectives are not finite: 4 of 4 reports keep the bounds" in html
+    assert "(not finite: NLL, bits/dim in 4)" in html
+    assert "Loosen the bound" not in html
+    assert "beyond (" not in html
+
+
+@pytest.mark.parametrize("column", ["nll", "method", "trial_id", "step"])
+def test_tables_without_a_column_are_a_clear_error(
+    make_study: StudyMaker, column: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_study(make_reports(2))
+    for name in ("reports.csv", "front.csv"):
+        read_table(root / name).drop(columns=column).to_csv(root / name, index=False)
+    assert report_main([root.name, "--storage-path", str(root.parent)]) == 2
+    error = capsys.readouterr().err
+    assert "must have the columns that its study.yaml asks for" in error
+    assert column in error.partition("asks for")[2].partition(";")[0]
+    assert re.search("; put .* back", error)
 
 
 def test_the_command_gives_the_same_study_under_another_name(make_study: StudyMaker, tmp_path: Path) -> None:
