@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from analysis.appearance import FONT_COLOUR, MUTED, mean_key, member_key, point_key
 from analysis.configurations import NUM_REPEATS, SPREAD, STDERR
 from analysis.load import Study
-from analysis.scene import REFERENCE_METHOD, Anchor, Scene, style_of
+from analysis.method_style import style_of
+from analysis.scene import REFERENCE_METHOD, Anchor, Scene
 from tuning.baseline import RETRAINED, UNTOUCHED
 
 #: baseline → its mark in plotly and in matplotlib.

@@ -29,7 +29,8 @@ from analysis.marks import (
     drawn_methods,
     errors,
 )
-from analysis.scene import Anchor, MethodStyle, Scene, can_judge, compose, hypervolume_by_trial, style_of
+from analysis.method_style import MethodStyle, style_of
+from analysis.scene import Anchor, Scene, can_judge, compose, hypervolume_by_trial
 
 _GREY = "#777777"
 
