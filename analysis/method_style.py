@@ -1,4 +1,4 @@
-"""How methods are told apart in pictures: by colour and by shape, each enough by itself as far as there are any left."""
+"""How methods are told apart in pictures: by colour and by shape, either enough by itself as far as there are any."""
 
 from __future__ import annotations
 

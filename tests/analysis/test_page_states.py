@@ -13,10 +13,12 @@ import pytest
 from synthetic_study import CONSTRAINTS, make_reports
 
 from analysis.bounds import bounds_figure
+from analysis.compare import write_comparison
 from analysis.explore import slider_of
 from analysis.load import load_study
 from analysis.members import members_section
 from analysis.plots import front_figure
+from analysis.progress import Quiet
 from analysis.provenance import reproduce_command
 from analysis.report import main as report_main
 from analysis.report import write_report
@@ -192,10 +194,51 @@ def test_several_names_are_compared(make_study: StudyMaker, capsys: pytest.Captu
     storage = first.parent
     assert report_main([first.name, "second", "--storage-path", str(storage)]) == 0
     page = storage / f"comparison-{first.name}+second.html"
-    assert capsys.readouterr().out.strip() == str(page)
+    said = capsys.readouterr()
+    assert said.out.strip() == str(page)
+    assert said.err.splitlines()[0] == "read the studies"
     assert "second" in page.read_text(encoding="utf-8")
     assert report_main([first.name, first.name, "--storage-path", str(storage)]) == 2
     assert "each study must be given once" in capsys.readouterr().err
+
+
+class Counting(Quiet):
+    def __init__(self) -> None:
+        self.rows, self.done, self.stages = 0, 0, list[str]()
+
+    def total(self, rows: int) -> None:
+        self.rows = rows
+
+    def stage(self, name: str) -> None:
+        self.stages.append(f"{name} at {self.done}")
+
+    def advance(self, rows: int) -> None:
+        self.done += rows
+
+
+def test_one_who_watches_hears_of_every_part(make_study: StudyMaker, tmp_path: Path) -> None:
+    one, two = make_study(make_reports(2)), make_study(make_reports(2), name="second")
+    watch = Counting()
+    write_report(one, watch)
+    assert watch.stages == ["read the study at 0", "gather pictures at 1", "draw the page at 2"]
+    assert watch.done == watch.rows
+    watch = Counting()
+    write_comparison([one, two], tmp_path / "page.html", watch)
+    assert watch.stages == ["read the studies at 0", "draw the page at 2"]
+    assert watch.done == watch.rows
+
+
+def test_progress_is_told_beside_the_result_and_not_where_it_is_quiet(
+    make_study: StudyMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_study(make_reports(2))
+    words = [root.name, "--storage-path", str(root.parent)]
+    assert report_main(words) == 0
+    told, _, last = capsys.readouterr().err.rstrip().rpartition("\n")
+    assert told.splitlines()[0] == "read the study"
+    assert last.startswith("draw the page")
+    assert report_main([*words, "--quiet"]) == 0
+    assert capsys.readouterr() == (f"{root / 'report.html'}\n", "")
 
 
 def test_a_bound_that_is_not_known_keeps_nothing_and_costs_no_page(make_study: StudyMaker) -> None:
