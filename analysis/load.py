@@ -109,7 +109,10 @@ class Study:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the front was re-measured, which is the last thing that a study does."""
+        """Whether the front of all that was searched is re-measured, which is the last thing that a study does.
+
+        A launch that goes on with a finished study sets its front aside (`tuning.front_file`).
+        """
         return self.files.front.is_file()
 
     def label(self, metric: str) -> str:

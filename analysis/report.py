@@ -127,6 +127,8 @@ def _heading(study: Study, scene: Scene) -> str:
     state = (
         "finished" if study.is_finished else "still running or interrupted: what follows is what was reported so far"
     )
+    if not study.is_finished and study.files.front_before.is_file():
+        state += f"; the front before it was taken up again is in {study.files.front_before.name}"
     ended = len(study.trials) - len(in_state(study, "RUNNING"))
     parts = [f"<h1>{html_escape(study.name)}</h1>", page.paragraph(f"Study {state}.", "note")]
     goals = ", ".join(map(str, study.objectives))

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_study import CONSTRAINTS, make_reports
+from synthetic_study import CONSTRAINTS, judged, make_reports, write_table
 
+from analysis.attainment import groups_of
 from analysis.bounds import bounds_figure
 from analysis.compare import write_comparison
 from analysis.explore import slider_of
+from analysis.front import pareto_front
+from analysis.front_table import front_table
 from analysis.load import load_study
 from analysis.members import members_section
 from analysis.plots import front_figure
@@ -24,7 +27,9 @@ from analysis.report import main as report_main
 from analysis.report import write_report
 from analysis.scene import compose
 from tuning.config import Constraint, load_config, to_yaml
+from tuning.front_file import set_aside
 from tuning.records import read_table
+from tuning.study_status import study_status
 
 StudyMaker = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("few_trees")
@@ -118,6 +123,26 @@ def test_nothing_feasible_one_trial_and_nan(make_study: StudyMaker) -> None:
     assert "No feasible report. The nearest is trial 00000" in html
     assert "Loosen the bound" in html
     assert "NaN" not in html.partition('id="study-data"')[2].partition("</script>")[0]
+
+
+def test_a_finished_study_that_is_extended_is_not_shown_as_finished(make_study: StudyMaker) -> None:
+    """Neither while more trials run nor after the launch was killed, whatever the front of the first ones was."""
+    root = make_study(make_reports(5))
+    first = load_study(root)
+    assert "Study finished." in html_of(root)
+    set_aside(first.files)
+    write_table(first.files.reports, judged(make_reports(10)))
+    (root / "study.yaml").write_text(to_yaml(first.config.model_copy(update={"num_trials": 40})), encoding="utf-8")
+    html, study = html_of(root), load_study(root)
+    assert "Study finished" not in html
+    assert "still running or interrupted" in html
+    assert "the front before it was taken up again is in front_before.csv" in html
+    assert "of 40 trials ended, 40 reports" in html
+    assert "Not re-measured yet." in html
+    expected = pareto_front(study.reports, study.objectives, study.constraints, study.search_reference)
+    assert front_table(study)["trial_id"].tolist() == expected["trial_id"].tolist()
+    assert groups_of([study]) == []
+    assert study_status(root).state == "interrupted"
 
 
 def test_a_bound_that_is_broken_by_little(make_study: StudyMaker) -> None:
