@@ -85,8 +85,9 @@ def report_html(study: Study, watch: Watch) -> str:
     beside = panel(_first_point(study, scene), _missing(study, without_picture(study, of, {**on_page, **pictures})))
     top = [page.plotly_script(), _heading(study, scene), page.contents([*explored, *others])]
     parts = [*top, side_by_side(explored, beside), *(section.html for section in others)]
-    data = as_script(page_data(study, of, pictures), "study-data")
-    return page.page(f"Study {study.name}", parts, [data, page.script("study_front.js"), page.script("report.js")])
+    data = as_script(page_data(study, scene, of, pictures), "study-data")
+    scripts = map(page.script, ("study_front.js", "front_members.js", "report.js"))
+    return page.page(f"Study {study.name}", parts, [data, *scripts])
 
 
 def _makers(study: Study, scene: Scene, on_page: dict[str, str]) -> tuple[Sequence[Maker], Sequence[Maker]]:

@@ -305,10 +305,10 @@ def test_a_finished_study_that_is_extended_is_the_larger_study(finished, resumed
     while not (study / "front_before.csv").exists():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
-    meanwhile = load_study(study)
+    is_finished = load_study(study).is_finished
     output, _ = process.communicate(timeout=600)
     assert process.returncode == 0, output
-    assert not meanwhile.is_finished, "its front is not that of all that will have been searched"
+    assert not is_finished, "its front is not that of all that will have been searched"
     assert not (study / "front_before.csv").exists()
     for name in ("reports.csv", "front.csv"):
         assert (study / name).read_bytes() == (root(finished) / name).read_bytes(), name

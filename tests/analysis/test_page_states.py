@@ -111,8 +111,11 @@ def test_one_objective_three_objectives_and_no_bound(make_study: StudyMaker) -> 
     root = make_study(reports, finished=False, objectives=three)
     html = html_of(root)
     assert "Searched to minimize sscd, maximize nll, minimize fid" in html
-    names = {trace.name for trace in front_figure(load_study(root)).data}
-    assert not names & {"front of the search", "dominated by the front"}, "two axes do not show what three dominate"
+    drawn = {trace.name: trace for trace in front_figure(load_study(root)).data}
+    assert not drawn.keys() & {"dominated by the front", "edge of the front"}, (
+        "two axes do not show what three dominate"
+    )
+    assert drawn["front of the search"].mode == "markers", "rings"
 
 
 def test_nothing_feasible_one_trial_and_nan(make_study: StudyMaker) -> None:

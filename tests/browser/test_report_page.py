@@ -20,7 +20,10 @@ from synthetic_study import OBJECTIVES, RETRAINED, UNTOUCHED, make_reports, writ
 from analysis.front import hypervolume, pareto_front
 from analysis.load import Study, load_study
 from analysis.report import write_report
+from analysis.scene import choose, front_members
+from analysis.select import violations
 from tuning.config import Constraint, Objective
+from tuning.constraints import feasible_by
 
 CONSTRAINTS = (Constraint("fid", "<=", 1.2, True), Constraint("fid", ">=", 10.0))
 TEXT_CONTRAST = 4.5  # WCAG 2.1, AA
@@ -218,12 +221,46 @@ class TestBounds:
         )
         assert line == pytest.approx(factor)
 
+    @pytest.mark.parametrize("factor", [1.03, 1.12, 1.16, 3.0])
+    def test_the_re_measured_front_follows_too(
+        self, report: Page, study: Study, screenshots: Path, factor: float
+    ) -> None:
+        """Members that break the bound by their re-measured values are out: of edge, shade and table; and the star."""
+        bounds = (Constraint("fid", "<=", factor, True), CONSTRAINTS[1])
+        front = front_members(study)
+        kept = violations(front, bounds, study.untouched) == 0
+        report.locator(".bound input[type=number]").first.fill(str(factor))
+        says = f"{kept.sum()} of the study's {len(front)} members keep these bounds"
+        report.wait_for_function(
+            "text => document.getElementById('members-say').textContent.startsWith(text)", arg=says
+        )
+        by_role = {trace["meta"].get("role"): trace for trace in self.traces(report)}
+        assert by_role["edge"]["x"] == front["sscd"][kept].tolist()
+        assert by_role["edge"]["y"] == front["nll"][kept].tolist()
+        assert [not symbol.endswith("-open") for symbol in by_role["members"]["symbol"]] == kept.tolist()
+        corners = set(zip(by_role["dominated"]["x"], by_role["dominated"]["y"], strict=True))
+        assert set(zip(front["sscd"][kept], front["nll"][kept], strict=True)) <= corners
+        assert bool(corners) == bool(kept.any())
+        best = front.iloc[choose(study, front).position]
+        is_safe = feasible_by(dict(best), bounds, study.untouched)
+        assert by_role["star"]["visible"] == is_safe
+        rows = report.locator("tr[data-point]").evaluate_all(
+            "rows => rows.map(r => [r.className, r.cells[0].innerText])"
+        )
+        assert [("outside" in name, "outside the bounds" in text) for name, text in rows] == [
+            (not is_kept, not is_kept) for is_kept in kept
+        ]
+        assert sum("★" in text for _, text in rows) == sum("marked" in name for name, _ in rows) == is_safe
+        report.locator("#front-figure").scroll_into_view_if_needed()
+        report.screenshot(path=screenshots / f"front_under_{factor}.png")
+
     @staticmethod
     def traces(page: Page) -> list[dict[str, Any]]:
         """Of the front's figure, with their data as plain lists."""
         found: list[dict[str, Any]] = page.evaluate(
             """() => document.getElementById('front-figure')._fullData.map((trace) => ({
-              meta: trace._input.meta || {}, x: [...(trace.x || [])], y: [...(trace.y || [])]}))"""
+              meta: trace._input.meta || {}, x: [...(trace.x || [])], y: [...(trace.y || [])],
+              symbol: trace._input.marker && trace._input.marker.symbol, visible: trace.visible}))"""
         )
         return found
 
