@@ -112,8 +112,9 @@ def _growth(tables: Mapping[str, pd.DataFrame], column: str, title: str) -> go.F
             text=[f"{escape(label)}, trial {trial}" for trial in table["trial_id"]],
         )
     lay_out(figure, height=380)
-    figure.update_xaxes(title_text=title, rangemode="tozero")
-    figure.update_yaxes(title_text="hypervolume (untouched 0, ideal 1)", rangemode="tozero")
+    apart: dict[str, Any] = {"rangemode": "tozero", "ticks": "outside", "ticklen": 6}  # both have a 0 in one corner
+    figure.update_xaxes(title_text=title, **apart)
+    figure.update_yaxes(title_text="hypervolume (untouched 0, ideal 1)", **apart)
     return figure
 
 

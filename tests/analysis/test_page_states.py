@@ -230,6 +230,16 @@ def test_several_names_are_compared(make_study: StudyMaker, capsys: pytest.Captu
     assert "each study must be given once" in capsys.readouterr().err
 
 
+def test_a_large_study_s_page_can_be_mailed(make_study: StudyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 10 MB of 200 trials, whose pictures, of 12 kB each, would be as much by themselves."""
+    monkeypatch.setattr("analysis.samples.as_data_url", lambda path: "data:image/webp;base64," + 12_000 * "A")
+    root = make_study(make_reports(200), images=True, log_forget_images=True, num_trials=200)
+    text = write_report(root).read_text(encoding="utf-8")
+    assert text.count("data:image/webp") > 200
+    assert len(text.encode()) <= 10_000_000
+    assert "reports have their picture in images/ only, for want of room here" in text
+
+
 class Counting(Quiet):
     def __init__(self) -> None:
         self.rows, self.done, self.stages = 0, 0, list[str]()
