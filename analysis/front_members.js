@@ -27,8 +27,14 @@ const frontMembers = (data, search) => {
     return { kept, isChosen, isMoved };
   }
 
-  // The new look of one trace, null where it has none; `of` is the trace with the members in the same figure.
-  function lookOf({ meta }, of, state, searched) {
+  // The trace of the members on the same axes: a figure may have several parts.
+  function ofMembersIn(figure, { xaxis }) {
+    return figure.data.find((other) => other.meta && other.meta.role === "members" && other.xaxis === xaxis);
+  }
+
+  // The new look of one trace of a figure, null where it has none; `searched`: the front of the search on its axes.
+  function lookOf(trace, figure, state, searched) {
+    const [meta, of] = [trace.meta, ofMembersIn(figure, trace)];
     const keys = of ? of.customdata.map((entry) => entry[0]) : [];
     const inside = keys.map((_, n) => n).filter((n) => state.kept.has(keys[n]));
     const points = table ? inside.map((n) => [of.x[n], of.y[n]]) : searched;

@@ -196,6 +196,7 @@
 
   // What can become a member of the front, as `analysis.load.Study.candidates` has it.
   const candidates = search.key.map((_, row) => row).filter((row) => !search.candidate || search.candidate[row]);
+  const marks = searchMarks(search, candidates);
 
   // The front under bounds, which the page tells in words.
   function frontUnder(bounds) {
@@ -204,30 +205,6 @@
     document.getElementById("front-says").textContent =
       `${found.count} of ${candidates.length} feasible, ${found.members.length} on the front, hypervolume ${volume}.`;
     return found;
-  }
-
-  const column = (name, unit, rows) =>
-    rows.map((row) => (name === "step" ? search.step[row] : search.values[name][row] === null ? null : search.values[name][row] / unit));
-
-  // A trace's rows of the search as points in its figure.
-  function placesOf({ meta }, rows) {
-    if (!meta.x || !meta.y) return [];
-    const [xs, ys] = [column(meta.x, meta.x_unit, rows), column(meta.y, 1, rows)];
-    return xs.map((x, n) => [x, ys[n]]);
-  }
-
-  // What changes of a trace of reports, or of the front of the search; null of other traces.
-  function lookOfReports({ meta }, found) {
-    if (meta.role !== "front" && meta.role !== "reports") return null;
-    const rows = meta.role === "front" ? found.members
-      : candidates.filter((row) => search.method[row] === meta.method && found.feasible[row] === meta.feasible);
-    const keys = rows.map((row) => [search.key[row], search.trial[row], search.step[row]]);
-    return { x: column(meta.x, meta.x_unit, rows), y: column(meta.y, 1, rows), customdata: keys };
-  }
-
-  // The trace of the members on the same axes: a figure may have several parts.
-  function ofMembersIn(figure, { xaxis }) {
-    return figure.data.find((other) => other.meta && other.meta.role === "members" && other.xaxis === xaxis);
   }
 
   // Changes of several traces as one update; what is undefined plotly leaves as it is.
@@ -248,7 +225,7 @@
       const looks = new Map(); // number of a trace → what changes of it
       (figure.data || []).forEach((trace, number) => {
         const look = !trace.meta || !trace.meta.role ? null
-          : lookOfReports(trace, found) || members.lookOf(trace, ofMembersIn(figure, trace), state, placesOf(trace, found.members));
+          : marks.lookOf(trace, found) || members.lookOf(trace, figure, state, marks.placesOf(trace, found.members));
         if (look) looks.set(number, look);
       });
       if (looks.size) Plotly.update(figure, together([...looks.values()]), movedLines(figure, bounds), [...looks.keys()]);

@@ -86,7 +86,7 @@ def report_html(study: Study, watch: Watch) -> str:
     top = [page.plotly_script(), _heading(study, scene), page.contents([*explored, *others])]
     parts = [*top, side_by_side(explored, beside), *(section.html for section in others)]
     data = as_script(page_data(study, scene, of, pictures), "study-data")
-    scripts = map(page.script, ("study_front.js", "front_members.js", "report.js"))
+    scripts = map(page.script, ("study_front.js", "front_members.js", "search_marks.js", "report.js"))
     return page.page(f"Study {study.name}", parts, [data, *scripts])
 
 
