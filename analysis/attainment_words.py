@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 
@@ -21,6 +22,8 @@ def in_words(studies: Sequence[Study]) -> list[str]:
 
     Two groups are compared by the box from the untouched model to the ideal: in which part of it one of them is reached
     by a larger share of its studies than the other, and whether their hypervolumes tell all of their studies apart.
+    That happens by luck too, the more easily the fewer studies there are: how often, and how many pairs of groups had
+    the chance, is said with it.
 
     Raises:
         StudyError: as `analysis.comparable.scale_of`.
@@ -28,11 +31,14 @@ def in_words(studies: Sequence[Study]) -> list[str]:
     scale, groups = scale_of(studies), groups_of(studies)
     volumes = {group.name: np.array([front_hypervolume(study) for study in group.studies]) for group in groups}
     lines = [_of_group(group, volumes[group.name]) for group in groups if len(group.studies) > 1]
-    for one, other in combinations(groups, 2):
-        known = np.isfinite([*volumes[one.name], *volumes[other.name]]).all()
-        if known and len(one.studies) + len(other.studies) > 2:
-            lines.append(_of_pair(one, other, volumes, scale))
-    return lines
+    pairs = [(one, other) for one, other in combinations(groups, 2) if _says_something(one, other, volumes)]
+    return lines + [_of_pair(one, other, volumes, scale, len(pairs)) for one, other in pairs]
+
+
+def _says_something(one: Group, other: Group, volumes: Mapping[str, NDArray[np.float64]]) -> bool:
+    """Whether all hypervolumes are known, and one of the groups has more than one study."""
+    known = np.isfinite([*volumes[one.name], *volumes[other.name]]).all()
+    return bool(known) and len(one.studies) + len(other.studies) > 2
 
 
 def _of_group(group: Group, volumes: NDArray[np.float64]) -> str:
@@ -46,12 +52,13 @@ def _of_group(group: Group, volumes: NDArray[np.float64]) -> str:
     )
 
 
-def _of_pair(one: Group, other: Group, volumes: Mapping[str, NDArray[np.float64]], scale: Scale) -> str:
+def _of_pair(one: Group, other: Group, volumes: Mapping[str, NDArray[np.float64]], scale: Scale, num_pairs: int) -> str:
     first, second = volumes[one.name], volumes[other.name]
+    luck = _luck(len(first), len(second), num_pairs)
     if first.min() > second.max():
-        verdict = f"every study of {one.name} has a larger hypervolume than every one of {other.name}."
+        verdict = f"every study of {one.name} has a larger hypervolume than every one of {other.name}. {luck}"
     elif second.min() > first.max():
-        verdict = f"every study of {other.name} has a larger hypervolume than every one of {one.name}."
+        verdict = f"every study of {other.name} has a larger hypervolume than every one of {one.name}. {luck}"
     else:
         verdict = "their hypervolumes overlap, so that another seed could turn them round."
     text = f"{one.name} and {other.name}: "
@@ -62,6 +69,23 @@ def _of_pair(one: Group, other: Group, volumes: Mapping[str, NDArray[np.float64]
             f"there, in {behind:.0%} of the latter's; "
         )
     return text + verdict
+
+
+def chance_of_separation(num_one: int, num_other: int) -> float:
+    """How often two groups lie apart, one way or the other, where nothing but luck tells their studies apart.
+
+    Every choice of `num_one` of all studies is then as likely to be the best ones: 2 / C(n + m, n).
+    """
+    return 2 / math.comb(num_one + num_other, num_one)
+
+
+def _luck(num_one: int, num_other: int, num_pairs: int) -> str:
+    chance = 100 * chance_of_separation(num_one, num_other)
+    pairs = "this was the only pair" if num_pairs == 1 else f"it is one of {num_pairs} pairs"
+    return (
+        f"Luck alone sets {num_one} and {num_other} studies apart, one way or the other, {chance:.2g}% of the time, "
+        f"and {pairs} compared here."
+    )
 
 
 def ahead_shares(one: Group, other: Group, scale: Scale) -> tuple[float, float]:

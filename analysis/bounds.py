@@ -60,7 +60,7 @@ def bounds_figure(study: Study) -> go.Figure:
             units[number] = scene.x_unit
             _add_bound(figure, number, bound, line, (low, high), place)
         add_reports(figure, study, scene, legend=place == 0, **where)
-        add_members(figure, study, scene, line=False, **where)
+        add_members(figure, study, scene, line=False, legend=False, **where)
         add_anchors(figure, scene, legend=place == 0, **where)
         title = axis_title(study, panel.x) + (", times the untouched model's" if relative else "")
         figure.update_xaxes(title_text=title, title_font_size=12, range=(low, high), title_standoff=4, **where)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,8 @@ from analysis.attainment_words import in_words
 from analysis.comparable import IDEAL_BY, Scale, labelled, scale_of, settings_table
 from analysis.compare_figures import fronts_figure, hypervolumes_by_compute_figure, hypervolumes_figure
 from analysis.compare_tables import method_table, study_table
-from analysis.load import Study, StudyError, load_study
+from analysis.load import Study, StudyError, load_study, whole_tables
+from analysis.progress import Quiet, Watch, each
 from analysis.table import rows, with_error
 from tuning.files import write_text_atomic
 from tuning.study_status import FINISHED
@@ -38,6 +40,8 @@ __all__ = [
 
 #: Bytes of a file name, less what stands before and after the names.
 _LONGEST: Final = 150
+#: Of the page, for those who watch.
+NUM_SECTIONS: Final = 6
 _RE_MEASURED = "Fronts of finished studies are re-measured with seeds that no trial saw, those of others as searched."
 
 
@@ -54,12 +58,15 @@ def comparison_path(storage_path: Path | str, names: Sequence[str]) -> Path:
     return Path(storage_path) / f"comparison-{short}{digest}.html"
 
 
-def write_comparison(study_roots: Sequence[Path | str], path: Path | str | None = None) -> Path:
+def write_comparison(
+    study_roots: Sequence[Path | str], path: Path | str | None = None, watch: Watch | None = None
+) -> Path:
     """Writes one page about several studies.
 
     Args:
         study_roots: ``<storage-path>/<name>`` of each, at least two.
         path: the page; none: `comparison_path` beside the first study.
+        watch: is told how far it is; none: nobody.
 
     Returns:
         The page.
@@ -73,34 +80,41 @@ def write_comparison(study_roots: Sequence[Path | str], path: Path | str | None 
             f"a comparison must have at least two studies, but got {len(study_roots)}; name another one, or write the "
             "report of one with python -m analysis.report NAME"
         )
-    studies = [load_study(root) for root in study_roots]
+    watch = watch or Quiet()
+    watch.total(len(study_roots) + NUM_SECTIONS)
+    watch.stage("read the studies")
+    studies = each(watch, [partial(load_study, root) for root in study_roots])
     beside = studies[0].files.root.parent
     target = comparison_path(beside, [study.name for study in studies]) if path is None else Path(path)
-    try:
-        text = _page(studies, target)
-    except (KeyError, ValueError) as error:
-        rule = f"the tables of a study must have the columns that its study.yaml asks for, but {error.args[0]}"
-        raise StudyError(f"{rule}; put the files of each study back together") from error
+    with whole_tables("put the files of each study back together"):
+        text = _page(studies, target, watch)
     write_text_atomic(target, text)
     return target
 
 
-def _page(studies: Sequence[Study], target: Path) -> str:
+def _page(studies: Sequence[Study], target: Path, watch: Watch) -> str:
+    watch.stage("draw the page")
     scale, overview = scale_of(studies), study_table(studies)
     title = f"Comparison of {', '.join(overview['study'])}"
     remarks = [page.paragraph(text, kind) for text, kind in _remarks(studies, scale, overview)]
-    fronts = page.figure(fronts_figure(studies), "fronts-figure", "Fronts of all studies on the same axes")
-    sections = [
-        page.Section("Studies", tuple(_studies(overview, studies, target))),
-        page.Section("Fronts", (fronts, page.paragraph(_RE_MEASURED, "note"))),
-        page.Section("Hypervolume by trial and by time", tuple(_growth(studies))),
-        page.Section("Methods", tuple(_methods(studies))),
-        page.Section("Attainment over seeds", tuple(_attainment(studies))),
-        page.Section("Settings that differ", tuple(_settings(studies))),
-    ]
+    parts_of: dict[str, Callable[[], list[str]]] = {
+        "Studies": lambda: _studies(overview, studies, target),
+        "Fronts": lambda: _fronts(studies),
+        "Hypervolume by trial and by time": lambda: _growth(studies),
+        "Methods": lambda: _methods(studies),
+        "Attainment over seeds": lambda: _attainment(studies),
+        "Settings that differ": lambda: _settings(studies),
+    }
+    made = zip(parts_of, each(watch, parts_of.values()), strict=True)
+    sections = [page.Section(heading, tuple(parts)) for heading, parts in made]
     heading = f"<header><h1>{escape(title)}</h1>{''.join(remarks)}</header>"
     parts = [page.plotly_script(), heading, page.contents(sections), *(section.html for section in sections)]
     return page.page(title, parts)
+
+
+def _fronts(studies: Sequence[Study]) -> list[str]:
+    drawn = page.figure(fronts_figure(studies), "fronts-figure", "Fronts of all studies on the same axes")
+    return [drawn, page.paragraph(_RE_MEASURED, "note")]
 
 
 def _remarks(studies: Sequence[Study], scale: Scale, overview: pd.DataFrame) -> list[tuple[str, str]]:

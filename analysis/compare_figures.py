@@ -15,14 +15,14 @@ from analysis.common_scale import front_on
 from analysis.comparable import Scale, labelled, scale_of
 from analysis.compute import hypervolume_by_compute
 from analysis.load import Study
-from analysis.scene import hypervolume_by_trial, style_of
+from analysis.method_style import COLOURS, style_of
+from analysis.scene import hypervolume_by_trial
 from analysis.table import rows
 from tuning.baseline import RETRAINED, UNTOUCHED
 
 INK, GREY = "#222222", "#777777"
 #: Names are cut to this in a legend; texts that follow the mouse have them whole.
 _LONGEST: Final = 40
-_NUM_COLOURS: Final = 7
 _DASHES: Final = ("solid", "dash", "dot", "dashdot")
 _ANCHORS: Final = {UNTOUCHED: "x", RETRAINED: "cross"}
 
@@ -37,7 +37,7 @@ class Line:
 
 def line_of(name: str, names: Sequence[str]) -> Line:
     """The line of a study or group, the same in every picture of a comparison."""
-    number = list(names).index(name) // _NUM_COLOURS
+    number = list(names).index(name) // len(COLOURS)
     return Line(style_of(name, names).colour, _DASHES[number % len(_DASHES)])
 
 
@@ -112,8 +112,9 @@ def _growth(tables: Mapping[str, pd.DataFrame], column: str, title: str) -> go.F
             text=[f"{escape(label)}, trial {trial}" for trial in table["trial_id"]],
         )
     lay_out(figure, height=380)
-    figure.update_xaxes(title_text=title, rangemode="tozero")
-    figure.update_yaxes(title_text="hypervolume (untouched 0, ideal 1)", rangemode="tozero")
+    apart: dict[str, Any] = {"rangemode": "tozero", "ticks": "outside", "ticklen": 6}  # both have a 0 in one corner
+    figure.update_xaxes(title_text=title, **apart)
+    figure.update_yaxes(title_text="hypervolume (untouched 0, ideal 1)", **apart)
     return figure
 
 

@@ -18,6 +18,17 @@ from analysis.trajectories import trajectories_figure
 from tuning.constraints import bound_value
 from tuning.goals import Constraint
 
+_MOVED_SAYS = (
+    "What trials reported follows the bounds: which reports are filled, the front of the search, its hypervolume. Of "
+    "the re-measured front what breaks them becomes hollow and leaves its edge and shade; a looser bound adds nothing "
+    "to it, since no other report was measured again. The star stays while the recommended member keeps the bounds by "
+    "two standard errors."
+)
+_MOVED_SAYS_OF_SEARCH = (
+    "The front, its shade and hypervolume, and which reports are filled follow the bounds, by the values that trials "
+    "reported. Members under the study's own bounds become hollow where they are on it no longer. The star stays while "
+    "the recommended member keeps the bounds by two standard errors."
+)
 _FRONT_SAYS = "All reports by two objectives, the front with error bars, baselines and the recommended member."
 
 
@@ -53,12 +64,13 @@ def _sliders(study: Study) -> str:
         return '<p id="front-says" class="note"></p>'
     parts = [page.subheading("Other bounds")]
     parts += [_slider(study, number, bound) for number, bound in enumerate(study.constraints)]
-    note = (
-        "The front of the search, its hypervolume and what is feasible follow, by the values that trials reported. "
-        "What was re-measured stays as the study left it."
+    says = (
+        '<p><output id="front-says" aria-live="polite"></output></p>'
+        '<p><output id="members-say" aria-live="polite"></output></p>'
     )
-    says = '<p><output id="front-says" aria-live="polite"></output></p>'
-    return "\n".join([*parts, says, page.paragraph(note, "note")])
+    return "\n".join(
+        [*parts, says, page.paragraph(_MOVED_SAYS if study.is_finished else _MOVED_SAYS_OF_SEARCH, "note")]
+    )
 
 
 def _slider(study: Study, number: int, bound: Constraint) -> str:

@@ -23,12 +23,13 @@ from analysis.inputs import with_inputs_here
 from analysis.load import Study, StudyError
 from analysis.member import Member, find_member
 from analysis.model_card import FILE_NAME, model_card
+from analysis.progress import Quiet, Watch, watching
 
 if TYPE_CHECKING:
     from analysis.candidate_model import CandidateFiles
 
 
-def export(study: Study, member: Member, target: Path, inputs: Path | None = None) -> Path:
+def export(study: Study, member: Member, target: Path, inputs: Path | None = None, watch: Watch | None = None) -> Path:
     """Write a model of a study and its card into a new directory, all of it or nothing.
 
     Where the study unlearned its forget images one at a time, there is a pipeline for each, in a folder named after it.
@@ -38,40 +39,47 @@ def export(study: Study, member: Member, target: Path, inputs: Path | None = Non
         member: which of its models.
         target: a directory that is not there yet, or empty.
         inputs: where to look for the model that the study began with, where it is not where the study had it.
+        watch: is told how far it is; none: nobody.
 
     Raises:
         StudyError: `target` has something in it; or the weights, or what is needed to make a pipeline, are not there.
         OSError: it cannot be written.
     """
+    watch = watch or Quiet()
+    watch.stage("load libraries")
     from analysis.candidate_model import CandidateFiles, open_source
 
     if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise StudyError(f"DIR must be new or empty, but {target} has something in it; give another directory")
     files = CandidateFiles.of(study, open_source(study.config), member.trial_id, member.step)
+    watch.total(len(files.pipelines))
     with _becoming(target) as folder:
         places = [folder / path.relative_to(study.files.checkpoint(member.trial_id, member.step))
                   for path in files.pipelines]  # fmt: skip
-        if not _copied(files, places):
-            _made(study, files, places, inputs)
+        if not _copied(files, places, watch):
+            _made(study, files, places, inputs, watch)
         if not (folder / FILE_NAME).is_file():  # the study's own was written where its images were
             (folder / FILE_NAME).write_text(model_card(study, member.trial_id, member.step), encoding="utf-8")
     return target
 
 
-def _copied(files: CandidateFiles, places: Sequence[Path]) -> bool:
+def _copied(files: CandidateFiles, places: Sequence[Path], watch: Watch) -> bool:
     """Whether all of them were pipelines already, and are now in `places`."""
+    watch.stage("copy the pipeline, where there is one")
     for index, place in enumerate(places):
         with files.pipeline_at_hand(index) as pipeline:
             if pipeline is None:
                 return False
             shutil.copytree(pipeline, place, dirs_exist_ok=True)
+        watch.advance(1)
     return True
 
 
-def _made(study: Study, files: CandidateFiles, places: Sequence[Path], inputs: Path | None) -> None:
+def _made(study: Study, files: CandidateFiles, places: Sequence[Path], inputs: Path | None, watch: Watch) -> None:
     """Pipelines around the weights behind a report, as the study writes those of its front."""
     from analysis.candidate_model import open_source, put_weights
 
+    watch.stage("make the pipeline")
     config = with_inputs_here(study.config, ("model",), inputs)
     source = open_source(config)
     try:
@@ -83,6 +91,7 @@ def _made(study: Study, files: CandidateFiles, places: Sequence[Path], inputs: P
         with files.weights_at_hand(index) as weights:
             put_weights(network, weights)
         workload.save_pipeline(network, place)
+        watch.advance(1)
 
 
 @contextmanager
@@ -100,12 +109,14 @@ def _becoming(target: Path) -> Iterator[Path]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Writes the pipeline; 0 done, 2 the study, the model or the directory is not what it must be."""
     arguments = _parser().parse_args(argv)
+    errors = Console(file=sys.stderr, soft_wrap=True)
     try:
         study = study_of(arguments.name, arguments.storage_path)
         member = find_member(study, arguments.trial, arguments.step)
-        written = export(study, member, arguments.directory, arguments.inputs)
+        with watching(errors, arguments.quiet) as watch:
+            written = export(study, member, arguments.directory, arguments.inputs, watch)
     except (StudyError, OSError) as error:
-        Console(file=sys.stderr, soft_wrap=True).print(f"[red]error:[/red] {escape(str(error))}")
+        errors.print(f"[red]error:[/red] {escape(str(error))}")
         return 2
     console = Console(soft_wrap=True, highlight=False)
     console.print(escape(f"trial {member.trial_id} at step {member.step} ({member.row['method']}): {written}"))
@@ -116,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m analysis.export", description=(__doc__ or "").partition(": ")[2])
     parser.add_argument("name", help="name of the study")
     parser.add_argument("directory", type=Path, metavar="DIR", help="where to write it; new or empty")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
     add_choice(parser)
     return parser
 

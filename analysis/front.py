@@ -13,19 +13,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from analysis.hypervolume import gains, hypervolume, hypervolume_contributions
-from analysis.select import Recommendation, recommend, representative_report, violations
+from analysis.hypervolume import gains, hypervolume
+from analysis.select import Recommendation, recommend, violations
 from analysis.table import numeric
 from tuning.goals import Constraint, Objective
 
 __all__ = [
     "Recommendation",
     "hypervolume",
-    "hypervolume_contributions",
     "over_forgotten",
     "pareto_front",
     "recommend",
-    "representative_report",
     "violations",
 ]
 

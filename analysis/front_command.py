@@ -15,7 +15,7 @@ from rich.table import Table
 from analysis.configurations import NUM_REPEATS, configuration_names, is_repeated
 from analysis.front import hypervolume, over_forgotten, pareto_front, recommend
 from analysis.load import Study, StudyError, load_study
-from analysis.scene import nearest
+from analysis.no_front import why_no_front
 from analysis.table import with_error
 from tuning.goals import Constraint, metrics_of, parse_constraint
 from tuning.schema import StudyConfig
@@ -86,9 +86,7 @@ def show_front(study: Study, constraints: Sequence[Constraint], console: Console
     front = front_under(study, constraints)
     bounds = " and ".join(map(str, constraints)) or "no bound"
     if front.empty:
-        console.print(
-            f"No report of {escape(study.name)} keeps {escape(bounds)}. {escape(nearest(study, constraints))}"
-        )
+        console.print(escape(f"{study.name} has no front under {bounds}. {why_no_front(study, constraints)}"))
         return
     choice = recommend(front, study.objectives, constraints, study.search_reference, study.ideal)
     console.print(_table(study, front, constraints, choice.position, bounds))

@@ -94,24 +94,3 @@ def hypervolume(
         ValueError: the ideal is not better than the reference in every objective.
     """
     return dominated_volume(gains(points, objectives, reference, ideal))
-
-
-def hypervolume_contributions(
-    points: pd.DataFrame,
-    objectives: Sequence[Objective],
-    reference: Mapping[str, float],
-    ideal: Mapping[str, float],
-) -> Gains:
-    """(n,) what each row adds to the normalised hypervolume of the non-dominated rows.
-
-    In [0, 1], up is better; 0 for rows that are dominated, that have an equal, or that span no volume.
-
-    Raises:
-        KeyError, ValueError: as `hypervolume`.
-    """
-    clipped = np.minimum(gains(points, objectives, reference, ideal), 1.0)
-    counted = _counted(clipped)
-    contributions = np.zeros(len(clipped))
-    if counted.any():
-        contributions[counted] = moocore.hv_contributions(1.0 - clipped[counted], ref=np.ones(len(objectives)))
-    return contributions

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -23,6 +25,22 @@ from tuning.studyfile import from_yaml
 
 class StudyError(Exception):
     """A study directory is missing, or a file in it cannot be read; rule, value and remedy in one sentence."""
+
+
+@contextmanager
+def whole_tables(remedy: str = "put the files of the study back together") -> Iterator[None]:
+    """What is done with a study's tables, which may be damaged, or copied from different studies.
+
+    Raises:
+        StudyError: they lack a column that is asked for, or have values of another kind.
+    """
+    try:
+        yield
+    except (KeyError, ValueError) as error:
+        found = error.args[0] if error.args else error
+        found = found if " " in str(found) else f"there is no {found}"  # pandas names the column and says no more
+        rule = f"the tables of a study must have the columns that its study.yaml asks for, but {found}"
+        raise StudyError(f"{rule}; {remedy}") from error
 
 
 @dataclass(frozen=True)
@@ -91,7 +109,10 @@ class Study:
 
     @property
     def is_finished(self) -> bool:
-        """Whether the front was re-measured, which is the last thing that a study does."""
+        """Whether the front of all that was searched is re-measured, which is the last thing that a study does.
+
+        A launch that goes on with a finished study sets its front aside (`tuning.front_file`).
+        """
         return self.files.front.is_file()
 
     def label(self, metric: str) -> str:
@@ -132,7 +153,8 @@ def _table(path: Path) -> pd.DataFrame:
         table = read_table(path) if path.is_file() else pd.DataFrame()
     except (ValueError, RuntimeError, UnicodeDecodeError) as error:
         raise StudyError(f"{path} must be a table that a study wrote, but cannot be read: {error}") from error
-    _check_places(path, table)
+    with whole_tables(f"put {path} back as the study wrote it"):
+        _check_places(path, table)
     return table
 
 

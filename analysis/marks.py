@@ -18,7 +18,8 @@ from numpy.typing import ArrayLike
 from analysis.appearance import FONT_COLOUR, MUTED, mean_key, member_key, point_key
 from analysis.configurations import NUM_REPEATS, SPREAD, STDERR
 from analysis.load import Study
-from analysis.scene import REFERENCE_METHOD, Anchor, Scene, style_of
+from analysis.method_style import style_of
+from analysis.scene import REFERENCE_METHOD, Anchor, Scene
 from tuning.baseline import RETRAINED, UNTOUCHED
 
 #: baseline → its mark in plotly and in matplotlib.
@@ -109,36 +110,44 @@ def add_reports(figure: go.Figure, study: Study, scene: Scene, *, legend: bool =
             )
 
 
-def add_members(figure: go.Figure, study: Study, scene: Scene, *, line: bool = True, **where: int) -> None:
+def add_members(figure: go.Figure, study: Study, scene: Scene, *, line: bool, legend: bool, **where: int) -> None:
     """The front with its error bars, and its recommended member; arguments as of `add_reports`.
 
     Args:
         line: whether members are joined by the edge of what they dominate.
+        legend: whether front and recommended member get entries in the legend.
     """
     members = scene.members
     if members.empty:
         return
+    if line and study.is_finished:  # else the front of the search is the same, and drawn with its edge
+        figure.add_scatter(
+            x=list(members[scene.x]), y=list(members[scene.y]), mode="lines", name="edge of the front",
+            line={"shape": "hv", "color": MUTED, "width": 1.5}, legendgroup="front", showlegend=False,
+            hoverinfo="skip", meta={"role": "edge"}, **where,
+        )  # fmt: skip
     styles = [style_of(method, study.config.methods) for method in members["method"]]
+    symbols = [style.plotly_symbol for style in styles]
     marker = {
-        "symbol": [style.plotly_symbol for style in styles],
+        "symbol": symbols,
         "color": [style.colour for style in styles],
         "size": 12,
         "line": {"width": 1.5, "color": FONT_COLOUR},
     }
-    text = _texts(members)
     figure.add_scatter(
-        x=members[scene.x],
-        y=members[scene.y],
+        x=list(members[scene.x]),
+        y=list(members[scene.y]),
         error_x=_bars(errors(members, scene.x)),
         error_y=_bars(errors(members, scene.y)),
-        mode="lines+markers" if line else "markers",
-        line={"shape": "hv", "color": MUTED, "width": 1.5},
+        mode="markers",
         marker=marker,
-        text=text,
+        text=_texts(members),
         customdata=_keys(members, members=study.is_finished),
         hovertemplate="%{text}<br>(%{x:.4g}, %{y:.4g})<extra>front</extra>",
         name="front" if not study.is_finished else "front, re-measured",
-        showlegend=line,
+        legendgroup="front",
+        showlegend=legend,
+        meta={"role": "members", "symbols": symbols},
         **where,
     )
     if scene.choice.position is not None:
@@ -146,7 +155,7 @@ def add_members(figure: go.Figure, study: Study, scene: Scene, *, line: bool = T
         star = {"symbol": "star", "size": 26, "color": "rgba(0,0,0,0)", "line": {"width": 2, "color": FONT_COLOUR}}
         figure.add_scatter(
             x=[best[scene.x]], y=[best[scene.y]], mode="markers", marker=star, name="recommended", hoverinfo="skip",
-            showlegend=line, **where,
+            showlegend=legend, meta={"role": "star"}, **where,
         )  # fmt: skip
 
 

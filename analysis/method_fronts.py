@@ -9,7 +9,8 @@ from analysis.appearance import LEGEND_BELOW
 from analysis.front import pareto_front
 from analysis.load import Study
 from analysis.marks import axis_title
-from analysis.scene import axes, can_judge, style_of
+from analysis.method_style import style_of
+from analysis.scene import axes, can_judge
 from analysis.settings import methods_in, of_method
 
 

@@ -17,23 +17,28 @@ from analysis.appearance import mean_key, member_key, point_key
 from analysis.configurations import NUM_REPEATS, STDERR, is_repeated
 from analysis.load import Study
 from analysis.samples import Pair
-from analysis.scene import can_judge
+from analysis.scene import Scene, can_judge
+from analysis.select import NUM_STDERR
 from analysis.settings import parameter_columns
+from analysis.table import rows
 from tuning.baseline import RETRAINED, UNTOUCHED, UNTOUCHED_SEARCH, Measured
-from tuning.constraints import bound_value
+from tuning.constraints import bound_value, margin_error
+from tuning.goals import Constraint
 
 
-def page_data(study: Study, of: Mapping[str, Pair], pictures: Mapping[str, str]) -> dict[str, Any]:
+def page_data(study: Study, scene: Scene, of: Mapping[str, Pair], pictures: Mapping[str, str]) -> dict[str, Any]:
     """Everything that can be pointed at, what it is judged by, and its pictures.
 
     Args:
         study: whose.
+        scene: of its front.
         of: point → names of its pictures (`analysis.samples.pairs`).
         pictures: name → data URL, of those that are to be in the data; others stand on the page already, or not at all.
 
     Returns:
-        ``labels`` (metric → name), ``goals``, ``points`` (name of the table that fronts are made of), ``tables``
-        (``reports``, ``means``, ``members``), ``baselines``, ``pairs`` (point → two names) and ``pictures``.
+        ``labels`` (metric → name), ``goals``, ``recommended`` (null where no member is), ``points`` (name of the table
+        that fronts are made of), ``tables`` (``reports``, ``means``, ``members``), ``baselines``, ``pairs`` (point →
+        two names) and ``pictures``.
     """
     repeated = is_repeated(study.candidates)
     tables = {"reports": _table(study, study.reports, point_key)}
@@ -44,6 +49,7 @@ def page_data(study: Study, of: Mapping[str, Pair], pictures: Mapping[str, str])
     return {
         "labels": {metric: study.label(metric) for metric in study.config.metrics},
         "goals": _goals(study),
+        "recommended": _recommended(study, scene),
         "points": "means" if repeated else "reports",
         "tables": tables,
         "baselines": {
@@ -76,6 +82,8 @@ def _goals(study: Study) -> dict[str, Any]:
             "metric": bound.metric, "op": bound.op, "text": str(bound),
             "bound": _plain(bound_value(bound, reference)),
             "unit": _plain(reference[bound.metric]) if bound.relative else 1.0,
+            "member_bound": bound.bound * unit if (unit := _member_unit(study, bound)) is not None else None,
+            "member_unit": unit,
         }
         for bound in (study.constraints if can_judge(study) else ())
     ]  # fmt: skip
@@ -84,6 +92,25 @@ def _goals(study: Study) -> dict[str, Any]:
         "constraints": bounds,
         "reference": [_plain(reference.get(name)) for name in names],
         "ideal": None if ideal is None else [_plain(ideal[name]) for name in names],
+    }
+
+
+def _member_unit(study: Study, bound: Constraint) -> float | None:
+    """What a bound on a member of the front is written in: 1, or the untouched model's value, measured as it was."""
+    return _plain(study.member_reference.get(bound.metric)) if bound.relative else 1.0
+
+
+def _recommended(study: Study, scene: Scene) -> dict[str, Any] | None:
+    """By what the recommended member keeps the bounds: ``key``, and for each bound its value and standard error."""
+    if scene.choice.position is None:
+        return None
+    best = rows(scene.members)[scene.choice.position]
+    key = member_key if study.is_finished else mean_key if is_repeated(study.candidates) else point_key
+    return {
+        "key": key(best["trial_id"], int(best["step"])),
+        "values": [_plain(best.get(bound.metric)) for bound in study.constraints],
+        "errors": [_plain(margin_error(best, bound, study.member_reference)) for bound in study.constraints],
+        "num_stderr": NUM_STDERR,
     }
 
 

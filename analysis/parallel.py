@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 
 from analysis.appearance import FONT_COLOUR
 from analysis.load import Study
-from analysis.scene import style_of
+from analysis.method_style import style_of
 from analysis.settings import is_wide, methods_in, of_method, sampled_columns, shown_metrics
 from analysis.table import numeric
 

@@ -29,7 +29,8 @@ from analysis.marks import (
     drawn_methods,
     errors,
 )
-from analysis.scene import Anchor, MethodStyle, Scene, can_judge, compose, hypervolume_by_trial, style_of
+from analysis.method_style import MethodStyle, style_of
+from analysis.scene import Anchor, Scene, can_judge, compose, hypervolume_by_trial
 
 _GREY = "#777777"
 
@@ -46,7 +47,7 @@ def front_figure(study: Study) -> go.Figure:
     _add_dominated(figure, study, scene)
     add_reports(figure, study, scene)
     _add_search_front(figure, study, scene)
-    add_members(figure, study, scene, line=_is_traded_off(study))
+    add_members(figure, study, scene, line=_is_traded_off(study), legend=True)
     add_anchors(figure, scene)
     figure.update_layout(template="plotly_white", height=560, hovermode="closest", **LEGEND_BELOW)
     figure.update_xaxes(title_text=axis_title(study, scene.x), range=scene.x_range)
@@ -74,17 +75,26 @@ def _add_dominated(figure: go.Figure, study: Study, scene: Scene) -> None:
     figure.add_scatter(
         x=[x[0], *corners_x], y=[worst_y, *corners_y], mode="lines", fill="toself", fillcolor=DOMINATED,
         line={"width": 0}, hoverinfo="skip", name="dominated by the front",
+        meta={"role": "dominated", "worst": [worst_x, worst_y], "x": scene.x, "y": scene.y, "x_unit": 1.0},
     )  # fmt: skip
 
 
 def _add_search_front(figure: go.Figure, study: Study, scene: Scene) -> None:
-    """The front of the reports as trials measured them: what other bounds would make of it is drawn into this trace."""
-    if not _is_traded_off(study) or not can_judge(study) or study.points.empty:
+    """The front of the reports as trials measured them: what other bounds would make of it is drawn into this trace.
+
+    Where two axes show all that is traded off it is an edge, else a ring around each member.
+    """
+    if not can_judge(study) or study.points.empty:
         return
     front = pareto_front(study.points, study.objectives, study.constraints, study.search_reference)
+    front = front.reindex(columns=[scene.x, scene.y])
+    ring = {"symbol": "circle-open", "size": 17, "color": FONT_COLOUR, "line": {"width": 1}}
+    drawn: dict[str, Any] = {"mode": "markers", "marker": ring}
+    if _is_traded_off(study):
+        drawn = {"mode": "lines", "line": {"shape": "hv", "color": FONT_COLOUR, "dash": "dot"}}
     figure.add_scatter(
-        x=front[scene.x], y=front[scene.y], mode="lines", line={"shape": "hv", "color": FONT_COLOUR, "dash": "dot"},
-        hoverinfo="skip", name="front of the search", meta={"role": "front", "x": scene.x, "y": scene.y, "x_unit": 1.0},
+        x=front[scene.x], y=front[scene.y], hoverinfo="skip", name="front of the search",
+        meta={"role": "front", "x": scene.x, "y": scene.y, "x_unit": 1.0}, **drawn,
     )  # fmt: skip
 
 

@@ -1,11 +1,11 @@
-"""How far a long measurement is: a bar with the remaining time on a terminal, lines in a log, or nothing."""
+"""How far a long piece of work is: a bar with the remaining time on a terminal, lines in a log, or nothing."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -14,6 +14,7 @@ from tuning.remaining import RemainingTime, duration, rounded
 
 #: Seconds between two lines in a log.
 PERIOD: Final = 30.0
+Made = TypeVar("Made")
 
 
 class Watch(Protocol):
@@ -101,6 +102,15 @@ class Bar:
 
     def advance(self, rows: int) -> None:
         self._progress.advance(self._task, rows)
+
+
+def each(watch: Watch, makers: Iterable[Callable[[], Made]]) -> list[Made]:
+    """What `makers` make, one after the other, of which `watch` is told."""
+    made = []
+    for make in makers:
+        made.append(make())
+        watch.advance(1)
+    return made
 
 
 @contextmanager

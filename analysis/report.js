@@ -8,6 +8,7 @@
   const search = data.tables[data.points];
   const places = new Map(); // point → [name of its table, row]
   for (const [name, table] of Object.entries(data.tables)) table.key.forEach((key, row) => places.set(key, [name, row]));
+  const members = frontMembers(data, search);
   const order = [...(data.tables.members ? data.tables.members.key : []), ...search.key];
   let shown = null;
   let pinned = false;
@@ -77,6 +78,15 @@
     return facts.join(" · ");
   }
 
+  // The method of a point, and whether it keeps the bounds as they stand.
+  function verdictOf(key) {
+    const [name, row] = places.get(key);
+    const table = data.tables[name];
+    const isKept = name === "members" ? membersUnder(currentBounds()).kept.has(key) : studyFront.keeps(table.values, currentBounds(), row);
+    const says = name === "members" ? `re-measured${isKept ? "" : ", outside the bounds"}` : isKept ? "keeps the bounds" : "outside the bounds";
+    return `${table.method[row]} · ${says}`;
+  }
+
   // Fills the panel; the baselines are points too.
   function show(key) {
     const baseline = key === "untouched" || key.startsWith("untouched:") ? "untouched" : key === "retrained" ? key : null;
@@ -99,8 +109,7 @@
       const table = data.tables[name];
       const isMember = name === "members";
       const title = `${isMember ? "Front member: trial" : "Trial"} ${table.trial[row]}, step ${table.step[row]}`;
-      const verdict = isMember ? "re-measured" : studyFront.keeps(table.values, currentBounds(), row) ? "keeps the bounds" : "outside the bounds";
-      parts.push(element("h3", title), element("div", `${table.method[row]} · ${verdict}`, { class: "note" }), pair);
+      parts.push(element("h3", title), element("div", verdictOf(key), { class: "note", id: "verdict" }), pair);
       if (untouchedName && unlearnedName) parts.push(sayOfPair(pair));
       parts.push(element("div", settingsOf(table, row)));
       parts.push(rowsOf(table, row, data.baselines[isMember ? "untouched" : "search"]));
@@ -174,12 +183,20 @@
       const slider = sliders[place];
       if (!slider || slider.dataset.moved !== "yes") return constraint;
       if (constraint.unit === null) return constraint;
-      return { ...constraint, bound: Number(slider.querySelector("input[type=number]").value) * constraint.unit };
+      const value = Number(slider.querySelector("input[type=number]").value);
+      const ofMembers = constraint.member_unit === null ? null : value * constraint.member_unit;
+      return { ...constraint, bound: value * constraint.unit, member_bound: ofMembers };
     });
+  }
+
+  // What the bounds leave of the front's members.
+  function membersUnder(bounds, found = studyFront.under(search, data.goals, bounds)) {
+    return members.under(bounds, found, sliders.some((slider) => slider.dataset.moved === "yes"));
   }
 
   // What can become a member of the front, as `analysis.load.Study.candidates` has it.
   const candidates = search.key.map((_, row) => row).filter((row) => !search.candidate || search.candidate[row]);
+  const marks = searchMarks(search, candidates);
 
   // The front under bounds, which the page tells in words.
   function frontUnder(bounds) {
@@ -190,24 +207,28 @@
     return found;
   }
 
+  // Changes of several traces as one update; what is undefined plotly leaves as it is.
+  function together(looks) {
+    const names = new Set(looks.flatMap((look) => Object.keys(look)));
+    return Object.fromEntries([...names].map((name) => [name, looks.map((look) => look[name])]));
+  }
+
   function redraw() {
     const bounds = currentBounds();
     const found = frontUnder(bounds);
-    const axis = (name, unit, rows) =>
-      rows.map((row) => (name === "step" ? search.step[row] : search.values[name][row] === null ? null : search.values[name][row] / unit));
+    const state = membersUnder(bounds, found);
+    members.markRows(state);
+    const verdict = document.getElementById("verdict");
+    if (verdict) verdict.textContent = verdictOf(shown);
+    document.getElementById("members-say").textContent = members.inWords(state);
     for (const figure of figures) {
-      const update = { x: [], y: [], customdata: [] };
-      const traces = [];
-      (figure.data || []).forEach(({ meta }, trace) => {
-        if (!meta || !meta.role) return;
-        const rows = meta.role === "front" ? found.members
-          : candidates.filter((row) => search.method[row] === meta.method && found.feasible[row] === meta.feasible);
-        traces.push(trace);
-        update.x.push(axis(meta.x, meta.x_unit, rows));
-        update.y.push(axis(meta.y, 1, rows));
-        update.customdata.push(rows.map((row) => [search.key[row], search.trial[row], search.step[row]]));
+      const looks = new Map(); // number of a trace → what changes of it
+      (figure.data || []).forEach((trace, number) => {
+        const look = !trace.meta || !trace.meta.role ? null
+          : marks.lookOf(trace, found) || members.lookOf(trace, figure, state, marks.placesOf(trace, found.members));
+        if (look) looks.set(number, look);
       });
-      if (traces.length) Plotly.update(figure, update, movedLines(figure, bounds), traces);
+      if (looks.size) Plotly.update(figure, together([...looks.values()]), movedLines(figure, bounds), [...looks.keys()]);
     }
   }
 

@@ -12,7 +12,7 @@ from plotly.subplots import make_subplots
 from analysis.appearance import LEGEND_BELOW
 from analysis.load import Study
 from analysis.marks import short_title
-from analysis.scene import MethodStyle, style_of
+from analysis.method_style import MethodStyle, style_of
 from analysis.settings import is_wide, methods_in, of_method, shown_metrics
 from analysis.table import numeric
 from analysis.trajectories import trajectories

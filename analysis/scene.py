@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -18,34 +18,12 @@ from analysis.load import Study
 from analysis.select import Recommendation
 from analysis.table import numeric, rows
 from tuning.baseline import RETRAINED, UNTOUCHED
-from tuning.goals import Constraint
 
 MARGIN = 0.08
 """Share of the range that an axis goes on beyond what must be seen."""
 
 REFERENCE_METHOD: Final = "naive_deletion"
 """The method that a study's best is compared with, where it was run: what one would do without any of the others."""
-
-
-@dataclass(frozen=True)
-class MethodStyle:
-    """How a method is drawn: colour and shape differ, so that either is enough to tell methods apart."""
-
-    colour: str
-    plotly_symbol: str
-    matplotlib_marker: str
-
-
-# Okabe and Ito's colours, safe for colour-blind readers, without the yellow that white swallows.
-_STYLES = (
-    MethodStyle("#0072B2", "circle", "o"),
-    MethodStyle("#D55E00", "square", "s"),
-    MethodStyle("#009E73", "triangle-up", "^"),
-    MethodStyle("#CC79A7", "diamond", "D"),
-    MethodStyle("#E69F00", "triangle-down", "v"),
-    MethodStyle("#56B4E9", "pentagon", "p"),
-    MethodStyle("#000000", "hexagon", "h"),
-)
 
 
 @dataclass(frozen=True)
@@ -97,12 +75,6 @@ class Scene:
     y_range: tuple[float, float]
     num_outside: int
     x_unit: float = 1.0
-
-
-def style_of(method: str, methods: Sequence[str]) -> MethodStyle:
-    """The style of a method, the same in every picture of a study."""
-    order = list(methods)
-    return _STYLES[(order.index(method) if method in order else len(order)) % len(_STYLES)]
 
 
 def front_members(study: Study) -> pd.DataFrame:
@@ -252,17 +224,3 @@ def hypervolume_by_trial(study: Study) -> pd.DataFrame:
 
 def _trial(row: Mapping[str, Any]) -> str:
     return str(row["trial_id"])
-
-
-def nearest(study: Study, constraints: Sequence[Constraint]) -> str:
-    """How far the nearest report is from keeping the bounds, and what to change."""
-    points = study.points
-    total = violations(points, constraints, study.search_reference)
-    if not np.isfinite(total).any():
-        return "No report has a finite value for every bounded metric; look at the reasons in trials.csv."
-    row = points.iloc[int(np.argmin(total))]
-    values = ", ".join(f"{study.label(c.metric)} {row[c.metric]:.4g}, bound {c}" for c in constraints)
-    return (
-        f"The nearest is trial {row['trial_id']} at step {row['step']}, {100 * total.min():.0f}% beyond ({values}). "
-        "Loosen the bound, lower the learning rate, add a lower rung, or run more trials."
-    )

@@ -1,4 +1,4 @@
-"""Picks one candidate out of several: the report that stands for a trial, and the model to take home."""
+"""Picks one candidate out of several: the model to take home."""
 
 from __future__ import annotations
 
@@ -14,8 +14,6 @@ from analysis.hypervolume import gains
 from analysis.table import numeric, rows
 from tuning.constraints import feasible_by, margin_in_stderr, violation
 from tuning.goals import Constraint, Objective
-from tuning.judging import Goals
-from tuning.outcome import representative
 
 NUM_STDERR = 2.0
 
@@ -25,42 +23,6 @@ def violations(
 ) -> NDArray[np.float64]:
     """(n,) `tuning.constraints.violation` of each row."""
     return np.array([violation(row, constraints, baseline) for row in rows(reports)], dtype=np.float64)
-
-
-def representative_report(
-    reports: pd.DataFrame,
-    front: pd.DataFrame,
-    objectives: Sequence[Objective],
-    constraints: Sequence[Constraint],
-    baseline: Mapping[str, float],
-    ideal: Mapping[str, float],
-) -> int | None:
-    """The report that stands for a trial, as position in `reports`; the rule is `tuning.outcome.representative`.
-
-    Args:
-        reports: the reports of one trial, with the columns ``rung`` and ``step``.
-        front: the study's front so far; rows of the same ``trial_id`` are left out of it.
-        objectives: metrics and directions.
-        constraints: the bounds.
-        baseline: metric → value of the untouched model, which is also the reference point.
-        ideal: metric → value of the ideal.
-
-    Returns:
-        None where no report of the highest rung that the trial reached has a finite value in every objective.
-    """
-    goals = Goals(tuple(objectives), tuple(constraints), baseline, ideal)
-    own: list[dict[str, Any]] = [{**row, "position": position} for position, row in enumerate(rows(reports))]
-    highest = max((row["rung"] for row in own), default=None)
-    candidates = [row for row in own if row["rung"] == highest and goals.is_valid(row)]
-    if not candidates:
-        return None
-    return int(representative(candidates, rows(_without_trial(front, reports)), goals)["position"])
-
-
-def _without_trial(front: pd.DataFrame, reports: pd.DataFrame) -> pd.DataFrame:
-    if front.empty or "trial_id" not in front or "trial_id" not in reports:
-        return front
-    return front[~front["trial_id"].isin(reports["trial_id"])]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,8 @@ from analysis.front import over_forgotten
 from analysis.load import Study
 from analysis.markdown import block, code, escaped, table
 from analysis.model_card import bound_text
-from analysis.scene import choose, front_members, nearest
+from analysis.no_front import why_no_front
+from analysis.scene import can_judge, choose, front_members
 from analysis.select import Recommendation
 from analysis.table import rows, with_error
 from tuning.baseline import MODELS, UNTOUCHED_SEARCH, Baseline
@@ -79,14 +80,9 @@ def _came_to(study: Study, members: pd.DataFrame, choice: Recommendation) -> str
     states = study.trials["state"].value_counts().sort_index() if "state" in study.trials else pd.Series(dtype=int)
     counts = ", ".join(f"{count} {escaped(state)}" for state, count in states.items()) or "none started"
     text = f"Trials: {counts}. Reports: {len(study.reports)}. Members of the front: {len(members)}."
-    if members.empty and study.constraints and study.untouched and not _any_feasible(study):
-        text += " " + escaped(nearest(study, study.constraints))
+    if members.empty and not study.candidates.empty and can_judge(study):
+        text = f"{text} {escaped(why_no_front(study, study.constraints))}".rstrip()
     return f"{text}\n\n{escaped(choice.rule)}"
-
-
-def _any_feasible(study: Study) -> bool:
-    """Whether a report keeps the bounds; also where there is none, of which there is no nearest one."""
-    return study.candidates.empty or bool(study.candidates["feasible"].any())
 
 
 def _that_fit(lines: Sequence[Sequence[str]], recommended: int | None, room: int) -> list[Sequence[str]]:

@@ -10,7 +10,8 @@ from analysis.appearance import LEGEND_BELOW, point_key
 from analysis.front import violations
 from analysis.load import Study
 from analysis.marks import axis_title
-from analysis.scene import can_judge, compose, style_of
+from analysis.method_style import style_of
+from analysis.scene import can_judge, compose
 from analysis.settings import methods_in, of_method, shown_metrics
 from analysis.table import rows
 

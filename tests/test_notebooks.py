@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import sys
+import time
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -32,12 +33,17 @@ from analysis.rungs import rung_table, stopping_figure  # noqa: E402
 from analysis.stopping_cost import stopping_cost  # noqa: E402
 from analysis.trajectories import trajectories, trajectories_figure  # noqa: E402
 from tuning.config import Constraint  # noqa: E402
+from tuning.mlflow_client import open_client  # noqa: E402
+from tuning.telling import study_files  # noqa: E402
+from tuning.tracking import EXPERIMENT, STUDY_FOLDER  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "analysis" / "notebooks").glob("*.ipynb"))
 PLOTLY, TABLE, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"
 #: What tqdm, which Optuna imports, says where Jupyter itself is not installed.
 NO_WIDGETS = "IProgress not found"
 WHERE = 'WHERE = "runs"\n'
+#: Seconds.
+MINUTE = 60
 
 
 class Table(HTMLParser):
@@ -79,17 +85,38 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return load_study(storage / "newest")
 
 
-def run(name: str, study: Study) -> dict[str, dict[str, Any]]:
+@pytest.fixture(scope="module")
+def store(study: Study, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An MLflow store with the study's files, as a launch leaves them in the study's run."""
+    folder = tmp_path_factory.mktemp("mlflow")
+    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    client = open_client(uri)
+    experiment = client.create_experiment(EXPERIMENT, artifact_location=(folder / "artifacts").as_uri())
+    told = client.create_run(experiment, tags={"study": study.name}).info.run_id
+    for path in study_files(study.files):
+        client.log_artifact(told, str(path), STUDY_FOLDER)
+    return uri
+
+
+def run(name: str, study: Study, where: str | None = None) -> dict[str, dict[str, Any]]:
     """Source → what is shown below it, of every code cell but the first, which must not fail or say nothing.
 
-    The kernel starts in the notebook's directory, as Jupyter does it.
+    The kernel starts in the notebook's directory, as Jupyter does it. From its start to the last cell a notebook has
+    a minute.
+
+    Args:
+        name: of the notebook.
+        study: what it is to show.
+        where: where it is to look; none: in the study's storage path.
     """
     path = ROOT / "analysis" / "notebooks" / f"{name}.ipynb"
     notebook = nbformat.read(path, as_version=4)
     first, *others = (cell for cell in notebook.cells if cell.cell_type == "code")
     assert first.source.count(WHERE) == 1
-    first.source = first.source.replace(WHERE, f"WHERE = {str(study.files.root.parent)!r}\n")
-    NotebookClient(notebook, timeout=60, resources={"metadata": {"path": str(path.parent)}}).execute()
+    first.source = first.source.replace(WHERE, f"WHERE = {(where or str(study.files.root.parent))!r}\n")
+    began = time.monotonic()
+    NotebookClient(notebook, timeout=MINUTE, resources={"metadata": {"path": str(path.parent)}}).execute()
+    assert time.monotonic() - began < MINUTE
     shown = {}
     for cell in (first, *others):
         results = [output for output in cell.outputs if output.output_type != "stream"]
@@ -175,8 +202,9 @@ def test_compare_methods(study: Study) -> None:
     check_table(shown, "importance(study)", {name: explained[name] for name in ("method", "metric", "parameter")})
 
 
-def test_stopping_step(study: Study) -> None:
-    shown = run("stopping_step", study)
+@pytest.mark.parametrize("place", ["newest study", "MLflow"])
+def test_stopping_step(study: Study, place: str, request: pytest.FixtureRequest) -> None:
+    shown = run("stopping_step", study, request.getfixturevalue("store") if place == "MLflow" else None)
     check_figures(
         shown,
         {"stopping_figure(study)": stopping_figure(study), "compute_figure(study)": compute_figure(study)},

@@ -314,8 +314,17 @@ def test_same_seed_same_files_and_resume_after_kill_equals_uninterrupted(finishe
 def test_a_finished_study_that_is_extended_is_the_larger_study(finished, resumed, study_file, tmp_path):
     study = resumed[0] / "tiny"
     before = {name: (study / name).read_bytes() for name in ("report.html", "trials.csv")}
-    result = launch(study_file, resumed[0], "--num-trials", str(NUM_TRIALS), "--resume")
-    assert result.returncode == 0, result.stderr + result.stdout
+    assert load_study(study).is_finished
+    words = command(study_file, resumed[0], "--num-trials", str(NUM_TRIALS), "--resume")
+    process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=resumed[0])
+    while not (study / "front_before.csv").exists():
+        assert process.poll() is None, process.communicate()[0]
+        time.sleep(0.02)
+    is_finished = load_study(study).is_finished
+    output, _ = process.communicate(timeout=600)
+    assert process.returncode == 0, output
+    assert not is_finished, "its front is not that of all that will have been searched"
+    assert not (study / "front_before.csv").exists()
     for name in ("reports.csv", "front.csv"):
         assert (study / name).read_bytes() == (root(finished) / name).read_bytes(), name
     assert (study / "report.html").read_bytes() != before["report.html"]

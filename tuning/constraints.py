@@ -80,6 +80,14 @@ def is_feasible(report: Mapping[str, Any], constraints: Sequence[Constraint], ba
     return violation(report, constraints, baseline) == 0.0
 
 
+def margin_error(report: Mapping[str, Any], constraint: Constraint, baseline: Mapping[str, float]) -> float:
+    """The standard error of a report's margin to a bound, in the metric's unit (`margin_in_stderr`); NaN if unknown."""
+    ratio_error = _number(report, f"{constraint.metric}{RATIO_STDERR}")
+    if constraint.relative and math.isfinite(ratio_error):
+        return ratio_error * abs(baseline[constraint.metric])
+    return _number(report, f"{constraint.metric}_stderr")
+
+
 def margin_in_stderr(report: Mapping[str, Any], constraint: Constraint, baseline: Mapping[str, float]) -> float:
     """How many standard errors a report is inside a bound; negative outside, NaN where value or error is not known.
 
@@ -88,11 +96,7 @@ def margin_in_stderr(report: Mapping[str, Any], constraint: Constraint, baseline
     it has not, the untouched model's own error is left out.
     """
     value = _number(report, constraint.metric)
-    margin = -excess(constraint, value, baseline)
-    error = _number(report, f"{constraint.metric}_stderr")
-    ratio_error = _number(report, f"{constraint.metric}{RATIO_STDERR}")
-    if constraint.relative and math.isfinite(ratio_error):
-        error = ratio_error * abs(baseline[constraint.metric])
+    margin, error = -excess(constraint, value, baseline), margin_error(report, constraint, baseline)
     if not (math.isfinite(margin) and math.isfinite(error)):
         return math.nan
     if error == 0.0:

@@ -67,6 +67,11 @@ class StudyFiles:
         return self.root / "front.csv"
 
     @property
+    def front_before(self) -> Path:
+        """The front of an earlier launch, while the study goes on and has none yet."""
+        return self.root / "front_before.csv"
+
+    @property
     def report(self) -> Path:
         return self.root / "report.html"
 

@@ -22,7 +22,8 @@ from tuning.baseline_cache import content_key, keep, recall
 from tuning.claims import begin_launch
 from tuning.config import resume_command, to_yaml
 from tuning.errands import bring_pictures, drop_resume_states
-from tuning.files import StudyFiles, write_csv_atomic, write_text_atomic
+from tuning.files import StudyFiles, write_text_atomic
+from tuning.front_file import set_aside, write_front
 from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
 from tuning.logged import LoggedView, study_log
@@ -88,6 +89,7 @@ def run_study(config: StudyConfig, view: StudyView, *, resume: bool = False) -> 
     files = StudyFiles(config.root)
     files.root.mkdir(parents=True, exist_ok=True)
     with sole_driver(files, view.message):
+        set_aside(files)  # before the plan may become a larger one, which the front there is would not be that of
         write_text_atomic(files.study, to_yaml(config))
         begin_launch(files, config.depot)
         warm_start.begin(config, files, view)
@@ -154,7 +156,7 @@ def _confirm(session: Session) -> pd.DataFrame:
     ]
     added = [name for name in map(str, front.columns) if name not in reports and name != "checkpoint"]
     columns = [*reports.columns, *added, "checkpoint"]
-    write_csv_atomic(files.front, columns, [_without_blanks(row) for row in rows(front.reindex(columns=columns))])
+    write_front(files, columns, [_without_blanks(row) for row in rows(front.reindex(columns=columns))])
     _drop_other_checkpoints(session.config.depot, files, set(front["checkpoint"]))
     return front
 

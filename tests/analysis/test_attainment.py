@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from several_studies import two_groups
 from synthetic_study import RETRAINED, UNTOUCHED, make_reports, write_study
 
 from analysis.attainment import attainment, attainment_figure, groups_of
-from analysis.attainment_words import ahead_shares, in_words
+from analysis.attainment_words import ahead_shares, chance_of_separation, in_words
 from analysis.common_scale import front_hypervolume
 from analysis.comparable import scale_of
 from analysis.load import Study, load_study
@@ -159,7 +159,21 @@ class TestWords:
     def test_groups_that_do_not(self, studies: list[Study]) -> None:
         chosen = [studies[1], studies[2], studies[3]]  # tpe 2, tpe 3 and ehvi 1, the best of its kind
         for order in (chosen, chosen[::-1]):
-            assert any("every study of ehvi 1 has a larger hypervolume" in text for text in in_words(order))
+            [verdict] = [text for text in in_words(order) if "every study of ehvi 1 has a larger hypervolume" in text]
+            assert "apart, one way or the other, 67% of the time, and this was the only pair compared here." in verdict
+
+    @pytest.mark.parametrize(("sizes", "chance"), [((2, 1), 2 / 3), ((2, 2), 1 / 3), ((3, 3), 1 / 10)])
+    def test_how_often_luck_sets_groups_apart(self, sizes: tuple[int, int], chance: float) -> None:
+        assert chance_of_separation(*sizes) == pytest.approx(chance)
+        numbers = set(range(sum(sizes)))
+        splits = [(set(one), numbers - set(one)) for one in combinations(sorted(numbers), sizes[0])]
+        apart = [max(one) < min(other) or max(other) < min(one) for one, other in splits]
+        assert np.mean(apart) == pytest.approx(chance)
+
+    def test_all_pairs_that_had_the_chance_are_counted(self, studies: list[Study], tmp_path: Path) -> None:
+        third = load_study(write_study(tmp_path / "random", seed=1, searcher="random"))
+        texts = in_words([studies[1], studies[2], studies[3], third])
+        assert any("it is one of 2 pairs compared here" in text for text in texts)
 
     def test_single_studies_say_nothing_of_luck(self, studies: list[Study]) -> None:
         assert in_words([studies[0], studies[3]]) == []

@@ -58,12 +58,16 @@ def test_a_model_of_a_study_on_gpus_is_opened_where_there_is_none(monkeypatch: p
     assert device.precision == "bf16"
 
 
-def test_what_is_exported_samples_the_same_images_without_this_project(real_study: Path, tmp_path: Path) -> None:
+def test_what_is_exported_samples_the_same_images_without_this_project(
+    real_study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A front member, which is copied, and another candidate, which is made from its weights."""
     study, files = load_study(real_study), StudyFiles(real_study)
     storage = ["--storage-path", str(real_study.parent)]
     assert main(["tiny", str(tmp_path / "member"), *storage]) == 0
-    assert main(["tiny", str(tmp_path / "other"), "--trial", "1", "--step", "2", *storage]) == 0
+    assert capsys.readouterr().err.startswith("load libraries\n")
+    assert main(["tiny", str(tmp_path / "other"), "--trial", "1", "--step", "2", "--quiet", *storage]) == 0
+    assert capsys.readouterr().err == ""
     source = source_of(study.config, 1)
     workload, expected = source.open(), []
     for key in (("00000", 24), ("00001", 2)):
@@ -100,6 +104,7 @@ def test_a_directory_with_something_in_it_is_refused_and_left_alone(
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
     (tmp_path / "empty").mkdir()
     assert main(["tiny", str(tmp_path / "empty"), "--storage-path", str(real_study.parent)]) == 0
+    assert "copy the pipeline" in capsys.readouterr().err
     assert (tmp_path / "empty" / "model_index.json").is_file()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "full"]
 

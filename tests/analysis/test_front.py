@@ -11,14 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analysis.front import (
-    hypervolume,
-    hypervolume_contributions,
-    over_forgotten,
-    pareto_front,
-    recommend,
-    representative_report,
-)
+from analysis.front import hypervolume, over_forgotten, pareto_front, recommend
 from tuning.constraints import violation
 from tuning.goals import Constraint, Objective
 
@@ -132,14 +125,6 @@ class TestHypervolume:
         with pytest.raises(ValueError, match=r"to maximize nll, but got reference 3 and ideal 3"):
             hypervolume(table((0.5, 4), columns="sscd nll"), OBJECTIVES, UNTOUCHED, {"sscd": 0.2, "nll": 3.0})
 
-    def test_contributions_are_what_is_lost_without_the_row(self) -> None:
-        points = [(0.5, 3.5), (0.65, 4.0), (0.66, 3.9), (0.1, 2.0), (math.nan, 4.0)]
-        shares = hypervolume_contributions(table(*points, columns="sscd nll"), OBJECTIVES, UNTOUCHED, IDEAL)
-        front = points[:2]
-        for index in (0, 1):
-            assert shares[index] == pytest.approx(self.volume(*front) - self.volume(front[1 - index]))
-        assert list(shares[2:]) == [0.0, 0.0, 0.0]
-
     def test_over_forgotten_is_beyond_the_ideal_by_two_standard_errors(self) -> None:
         points = table(
             (0.5, 5.3, 0.1), (0.5, 5.1, 0.1), (0.1, 4.0, 0.1), (0.3, 4.0, 0.1), (0.5, 5.3, math.nan),
@@ -156,41 +141,6 @@ class TestHypervolume:
         assert list(over_forgotten(points, OBJECTIVES, UNTOUCHED, IDEAL)) == [True, True, True]
         flags = over_forgotten(points, OBJECTIVES, UNTOUCHED, IDEAL, ideal_stderr=errors)
         assert list(flags) == [False, True, True]
-
-
-class TestRepresentative:
-    def choose(self, reports: pd.DataFrame, front: pd.DataFrame) -> int | None:
-        return representative_report(reports, front, OBJECTIVES, [FID], UNTOUCHED, IDEAL)
-
-    columns = "trial_id step rung sscd nll fid"
-
-    def test_the_largest_contribution_at_the_highest_rung(self) -> None:
-        front = table(("00001", 40, 3, 0.5, 4.0, 9), columns=self.columns)
-        reports = table(
-            ("00002", 10, 0, 0.2, 5.0, 9),  # better, but of a lower rung
-            ("00002", 20, 1, 0.49, 4.0, 9),
-            ("00002", 25, 1, 0.7, 4.6, 9),
-            ("00002", 30, 1, 0.2, 5.0, 99),  # infeasible
-            columns=self.columns,
-        )
-        assert self.choose(reports, front) == 2
-        assert self.choose(reports, pd.DataFrame()) == 1
-
-    def test_its_own_reports_do_not_count_as_the_front(self) -> None:
-        reports = table(("00002", 20, 1, 0.5, 4.0, 9), ("00002", 25, 1, 0.6, 3.5, 9), columns=self.columns)
-        assert self.choose(reports, reports) == 0
-
-    def test_the_least_violation_where_none_is_feasible(self) -> None:
-        reports = table(
-            ("00002", 10, 0, 0.5, 4.0, 12.1), ("00002", 20, 1, 0.5, 4.0, 30), ("00002", 25, 1, 0.7, 3.0, 20),
-            columns=self.columns,
-        )  # fmt: skip
-        assert self.choose(reports, pd.DataFrame()) == 2
-
-    def test_none_without_a_finite_objective(self) -> None:
-        reports = table(("00002", 10, 0, 0.5, 4.0, 9), ("00002", 20, 1, math.nan, 4.0, 9), columns=self.columns)
-        assert self.choose(reports, pd.DataFrame()) is None
-        assert self.choose(pd.DataFrame(), pd.DataFrame()) is None
 
 
 class TestRecommend:

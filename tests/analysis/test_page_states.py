@@ -10,18 +10,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic_study import CONSTRAINTS, make_reports
+from synthetic_study import CONSTRAINTS, judged, make_reports, write_table
 
+from analysis.attainment import groups_of
 from analysis.bounds import bounds_figure
+from analysis.compare import write_comparison
 from analysis.explore import slider_of
+from analysis.front import pareto_front
+from analysis.front_table import front_table
 from analysis.load import load_study
 from analysis.members import members_section
 from analysis.plots import front_figure
+from analysis.progress import Quiet
 from analysis.provenance import reproduce_command
 from analysis.report import main as report_main
 from analysis.report import write_report
 from analysis.scene import compose
 from tuning.config import Constraint, load_config, to_yaml
+from tuning.front_file import set_aside
+from tuning.records import read_table
+from tuning.study_status import study_status
 
 StudyMaker = Callable[..., Path]
 pytestmark = pytest.mark.usefixtures("few_trees")
@@ -103,8 +111,11 @@ def test_one_objective_three_objectives_and_no_bound(make_study: StudyMaker) -> 
     root = make_study(reports, finished=False, objectives=three)
     html = html_of(root)
     assert "Searched to minimize sscd, maximize nll, minimize fid" in html
-    names = {trace.name for trace in front_figure(load_study(root)).data}
-    assert not names & {"front of the search", "dominated by the front"}, "two axes do not show what three dominate"
+    drawn = {trace.name: trace for trace in front_figure(load_study(root)).data}
+    assert not drawn.keys() & {"dominated by the front", "edge of the front"}, (
+        "two axes do not show what three dominate"
+    )
+    assert drawn["front of the search"].mode == "markers", "rings"
 
 
 def test_nothing_feasible_one_trial_and_nan(make_study: StudyMaker) -> None:
@@ -115,6 +126,57 @@ def test_nothing_feasible_one_trial_and_nan(make_study: StudyMaker) -> None:
     assert "No feasible report. The nearest is trial 00000" in html
     assert "Loosen the bound" in html
     assert "NaN" not in html.partition('id="study-data"')[2].partition("</script>")[0]
+
+
+def test_a_finished_study_that_is_extended_is_not_shown_as_finished(make_study: StudyMaker) -> None:
+    """Neither while more trials run nor after the launch was killed, whatever the front of the first ones was."""
+    root = make_study(make_reports(5))
+    first = load_study(root)
+    assert "Study finished." in html_of(root)
+    set_aside(first.files)
+    write_table(first.files.reports, judged(make_reports(10)))
+    (root / "study.yaml").write_text(to_yaml(first.config.model_copy(update={"num_trials": 40})), encoding="utf-8")
+    html, study = html_of(root), load_study(root)
+    assert "Study finished" not in html
+    assert "still running or interrupted" in html
+    assert "the front before it was taken up again is in front_before.csv" in html
+    assert "of 40 trials ended, 40 reports" in html
+    assert "Not re-measured yet." in html
+    expected = pareto_front(study.reports, study.objectives, study.constraints, study.search_reference)
+    assert front_table(study)["trial_id"].tolist() == expected["trial_id"].tolist()
+    assert groups_of([study]) == []
+    assert study_status(root).state == "interrupted"
+
+
+def test_a_bound_that_is_broken_by_little(make_study: StudyMaker) -> None:
+    reports = make_reports(1).assign(fid=[19.25, 40.0, 50.0, 60.0])
+    html = html_of(make_study(reports, finished=False))
+    assert "step 10, 0.26% beyond (FID (digit features) 19.25, bound fid &lt;= 1.2x, which is 19.2)" in html
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_bounds_that_are_kept_are_not_to_be_loosened(make_study: StudyMaker, value: float) -> None:
+    """Nothing can be drawn of reports whose likelihood overflowed, but they are feasible."""
+    root = make_study(make_reports(1).assign(fid=16.0, nll=value), finished=False)
+    html = html_of(root)
+    assert "Objectives are not finite: 4 of 4 reports keep the bounds" in html
+    assert "(not finite: NLL, bits/dim in 4)" in html
+    assert "Loosen the bound" not in html
+    assert "beyond (" not in html
+
+
+@pytest.mark.parametrize("column", ["nll", "method", "trial_id", "step"])
+def test_tables_without_a_column_are_a_clear_error(
+    make_study: StudyMaker, column: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_study(make_reports(2))
+    for name in ("reports.csv", "front.csv"):
+        read_table(root / name).drop(columns=column).to_csv(root / name, index=False)
+    assert report_main([root.name, "--storage-path", str(root.parent)]) == 2
+    error = capsys.readouterr().err
+    assert "must have the columns that its study.yaml asks for" in error
+    assert column in error.partition("asks for")[2].partition(";")[0]
+    assert re.search("; put .* back", error)
 
 
 def test_the_command_gives_the_same_study_under_another_name(make_study: StudyMaker, tmp_path: Path) -> None:
@@ -160,10 +222,61 @@ def test_several_names_are_compared(make_study: StudyMaker, capsys: pytest.Captu
     storage = first.parent
     assert report_main([first.name, "second", "--storage-path", str(storage)]) == 0
     page = storage / f"comparison-{first.name}+second.html"
-    assert capsys.readouterr().out.strip() == str(page)
+    said = capsys.readouterr()
+    assert said.out.strip() == str(page)
+    assert said.err.splitlines()[0] == "read the studies"
     assert "second" in page.read_text(encoding="utf-8")
     assert report_main([first.name, first.name, "--storage-path", str(storage)]) == 2
     assert "each study must be given once" in capsys.readouterr().err
+
+
+def test_a_large_study_s_page_can_be_mailed(make_study: StudyMaker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At most 10 MB of 200 trials, whose pictures, of 12 kB each, would be as much by themselves."""
+    monkeypatch.setattr("analysis.samples.as_data_url", lambda path: "data:image/webp;base64," + 12_000 * "A")
+    root = make_study(make_reports(200), images=True, log_forget_images=True, num_trials=200)
+    text = write_report(root).read_text(encoding="utf-8")
+    assert text.count("data:image/webp") > 200
+    assert len(text.encode()) <= 10_000_000
+    assert "reports have their picture in images/ only, for want of room here" in text
+
+
+class Counting(Quiet):
+    def __init__(self) -> None:
+        self.rows, self.done, self.stages = 0, 0, list[str]()
+
+    def total(self, rows: int) -> None:
+        self.rows = rows
+
+    def stage(self, name: str) -> None:
+        self.stages.append(f"{name} at {self.done}")
+
+    def advance(self, rows: int) -> None:
+        self.done += rows
+
+
+def test_one_who_watches_hears_of_every_part(make_study: StudyMaker, tmp_path: Path) -> None:
+    one, two = make_study(make_reports(2)), make_study(make_reports(2), name="second")
+    watch = Counting()
+    write_report(one, watch)
+    assert watch.stages == ["read the study at 0", "gather pictures at 1", "draw the page at 2"]
+    assert watch.done == watch.rows
+    watch = Counting()
+    write_comparison([one, two], tmp_path / "page.html", watch)
+    assert watch.stages == ["read the studies at 0", "draw the page at 2"]
+    assert watch.done == watch.rows
+
+
+def test_progress_is_told_beside_the_result_and_not_where_it_is_quiet(
+    make_study: StudyMaker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = make_study(make_reports(2))
+    words = [root.name, "--storage-path", str(root.parent)]
+    assert report_main(words) == 0
+    told, _, last = capsys.readouterr().err.rstrip().rpartition("\n")
+    assert told.splitlines()[0] == "read the study"
+    assert last.startswith("draw the page")
+    assert report_main([*words, "--quiet"]) == 0
+    assert capsys.readouterr() == (f"{root / 'report.html'}\n", "")
 
 
 def test_a_bound_that_is_not_known_keeps_nothing_and_costs_no_page(make_study: StudyMaker) -> None:

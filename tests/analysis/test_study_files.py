@@ -123,7 +123,10 @@ class TestFrontCommand:
         status, out, _ = self.run(root, capsys, "--constraint", "fid <= 0.5x")
         assert status == 0
         nearest = load_study(root).reports["fid"].min()
-        assert f"{100 * (nearest / 8 - 1):.0f}% beyond (FID (digit features) {nearest:.4g}, bound fid <= 0.5x)" in out
+        assert (
+            f"{100 * (nearest / 8 - 1):.0f}% beyond (FID (digit features) {nearest:.4g}, bound fid <= 0.5x, which is 8)"
+            in out
+        )
 
     @pytest.mark.parametrize(
         ("flags", "message"),

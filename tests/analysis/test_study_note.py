@@ -50,7 +50,7 @@ def test_a_study_without_a_feasible_report_says_what_is_nearest(make_study: Stud
     study = load_study(make_study(reports))
     assert study.front.empty
     note = study_note(study)
-    assert "Members of the front: 0. The nearest is trial" in note
+    assert "Members of the front: 0. No feasible report. The nearest is trial" in note
     assert "so none is recommended" in note
     assert member_notes(study) == {}
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Request
+from reading import contrasts, overlaps, too_faint
 
 sys.path.append(str(Path(__file__).parents[1] / "analysis"))
 from several_studies import two_groups
@@ -53,6 +54,9 @@ def test_everything_is_drawn_within_the_window_without_a_network(
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
     cut = "[...document.querySelectorAll('.plotly-graph-div')].map(d => d.getBoundingClientRect().right)"
     assert max(page.evaluate(cut)) <= 1280
+    assert len(contrasts(page)) > 100
+    assert too_faint(page) == []
+    assert overlaps(page) == []
 
 
 def test_a_click_on_a_study_in_the_legend_hides_its_front(page: Page, comparison: Path) -> None:
