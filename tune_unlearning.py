@@ -13,9 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tuning.checks.storage import check_optuna_storage
 from tuning.cli import flag_of
 from tuning.config import ConfigError, load_config, render, resume_command
-from tuning.storage_checks import check_optuna_storage
 
 if TYPE_CHECKING:
     from rich.console import Console

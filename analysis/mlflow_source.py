@@ -15,10 +15,10 @@ from typing import Any, Final
 
 from analysis.load import Study, StudyError, load_study
 from tuning.files import StudyFiles
-from tuning.mlflow_client import apply_settings, open_client
 from tuning.paths import name_problems
 from tuning.problems import redact
 from tuning.tracking import EXPERIMENT, STUDY_FOLDER
+from tuning.tracking.client import apply_settings, open_client
 
 #: Bytes of all files together: reports of some ten thousand trials are a tenth of it.
 LARGEST: Final = 1 << 29

@@ -1,6 +1,6 @@
 """What stands above a study's runs in an MLflow UI: its front, how to read it and what to look for, in Markdown.
 
-Links and the picture go to artifacts of the run itself, whose ids the store fills in (`tuning.tracking_write.RUN_ID`).
+Links and the picture go to artifacts of the run itself, whose ids the store fills in (`tuning.tracking.write.RUN_ID`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from analysis.select import Recommendation
 from analysis.table import rows, with_error
 from tuning.baseline import MODELS, UNTOUCHED_SEARCH, Baseline
 from tuning.schema import StudyConfig
-from tuning.tracking_write import EXPERIMENT_ID, RUN_ID
+from tuning.tracking.write import EXPERIMENT_ID, RUN_ID
 
 #: Characters that every MLflow takes as a description.
 LONGEST: Final = 5000

@@ -33,9 +33,9 @@ from analysis.rungs import rung_table, stopping_figure  # noqa: E402
 from analysis.stopping_cost import stopping_cost  # noqa: E402
 from analysis.trajectories import trajectories, trajectories_figure  # noqa: E402
 from tuning.config import Constraint  # noqa: E402
-from tuning.mlflow_client import open_client  # noqa: E402
-from tuning.telling import study_files  # noqa: E402
 from tuning.tracking import EXPERIMENT, STUDY_FOLDER  # noqa: E402
+from tuning.tracking.client import open_client  # noqa: E402
+from tuning.tracking.telling import study_files  # noqa: E402
 
 NOTEBOOKS = sorted((ROOT / "analysis" / "notebooks").glob("*.ipynb"))
 PLOTLY, TABLE, TEXT = "application/vnd.plotly.v1+json", "text/html", "text/plain"

@@ -18,9 +18,9 @@ from benchmarks.soak_lib.running import Launch
 from trainable.depot import Depot
 from trainable.testing import write_tiny_study
 from tuning.files import StudyFiles
-from tuning.mirror import PERIOD
+from tuning.mirror.mirror import PERIOD
+from tuning.mirror.taking_over import bring_back
 from tuning.paths import PROJECT_ROOT
-from tuning.taking_over import bring_back
 
 pytestmark = pytest.mark.study
 NUM_TRIALS, RUNGS = 3, (2, 4)

@@ -12,14 +12,14 @@ from analysis.plots import front_picture
 from analysis.report import write_report
 from analysis.study_note import opening_note
 from analysis.table import rows
-from tuning.datasets import datasets_of
 from tuning.files import StudyFiles
-from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
 from tuning.records import TrialState
 from tuning.schema import dump
-from tuning.telling import tell_outcome
 from tuning.tracking import Tracker
+from tuning.tracking.datasets import datasets_of
+from tuning.tracking.front_models import write_cards
+from tuning.tracking.telling import tell_outcome
 
 PARAMETERS = ("lambd",)
 

@@ -97,7 +97,7 @@ class UnlearningTrainable(Trainable):  # type: ignore[misc]
                 return
             except TrialFailure as damage:
                 self._news.append(f"cannot go on from {name}: {damage.detail}")
-        self._news.append("begins anew, since no resume state is sound")
+        self._news.append("starts over: no resume state is intact")
         self._runner.start(self._runner.config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:

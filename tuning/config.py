@@ -15,15 +15,16 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from tuning import checks, paths
+from tuning import paths
+from tuning.checks import table as checks
+from tuning.checks.depots import records_problems
 from tuning.cli import DEFAULT_STUDY, Options, flag_of, parse_flags
-from tuning.depot_checks import records_problems
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective, parse_constraint, parse_objective
+from tuning.mirror.taking_over import Told, nobody
 from tuning.problems import ConfigError, Problem
 from tuning.schema import StudyConfig, local_directory
 from tuning.studyfile import field_problems, from_yaml, merged, missing_field, read_mapping, to_yaml, unknown_key
-from tuning.taking_over import Told, nobody
 
 __all__ = [
     "ConfigError",

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
-from tuning.taking_over import Told
+from tuning.mirror.taking_over import Told
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -1,6 +1,7 @@
 """Files and directories that a configuration names: where they lie and whether they can be used.
 
-Nothing is decoded that would need torch: a safetensors file is checked by its header. Images are in ``image_checks``.
+Nothing is decoded that would need torch: a safetensors file is checked by its header. Images are in
+``tuning.checks.images``.
 """
 
 from __future__ import annotations
@@ -127,7 +128,7 @@ def storage_problems(storage_path: str) -> list[Problem]:
 def model_problems(field: str, model: str) -> list[Problem]:
     """Whether a model directory is a diffusers pipeline with whole weight files; hub ids pass.
 
-    Which pipeline it is, is asked by ``model_checks``.
+    Which pipeline it is, is asked by ``tuning.checks.models``.
     """
     directory = Path(model)
     if not directory.is_absolute():

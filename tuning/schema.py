@@ -1,7 +1,7 @@
 """The fields of a study's configuration: type, range and description, each default stated here and nowhere else.
 
 The descriptions are what ``--help`` prints. Relations between fields, and what needs a look at files or registries, are
-in ``tuning.checks``.
+in ``tuning.checks.table``.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ from ray.tune.schedulers import FIFOScheduler
 
 from search_spaces import published_settings, space_of
 from trainable.depot import UnreachableError
-from tuning import retelling
 from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.interruption import Interruption, UntilInterrupted
@@ -28,6 +27,7 @@ from tuning.searcher import ConstrainedOptunaSearch
 from tuning.session import Session
 from tuning.stopping import ExpectedImprovementStopping
 from tuning.timing import TrialClock
+from tuning.tracking import retelling
 from tuning.transfer import Transfer
 from tuning.trials import run_trials
 from tuning.warm_start import taken_by

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from analysis.study_note import opening_note
 from tuning.baseline import RETRAINED, Baseline
-from tuning.datasets import datasets_of
 from tuning.files import StudyFiles
 from tuning.judging import Goals
 from tuning.logged import LoggedView, TrialEvents
 from tuning.records import Records
 from tuning.schema import StudyConfig, dump
 from tuning.tracking import Tracker
+from tuning.tracking.datasets import datasets_of
 from tuning.trials import parameter_columns
 from tuning.workers import Workers
 

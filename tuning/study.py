@@ -19,23 +19,23 @@ from trainable.depot import Depot
 from tuning import warm_start
 from tuning.baseline import UNTOUCHED, Baseline
 from tuning.baseline_cache import content_key, keep, recall
-from tuning.claims import begin_launch
 from tuning.config import resume_command, to_yaml
 from tuning.errands import bring_pictures, drop_resume_states
 from tuning.files import StudyFiles, write_text_atomic
 from tuning.front_file import set_aside, write_front
-from tuning.front_models import write_cards
 from tuning.live_front import trial_ranks
 from tuning.logged import LoggedView, study_log
-from tuning.mirror import Mirror
+from tuning.mirror.claims import begin_launch
+from tuning.mirror.mirror import Mirror
 from tuning.records import TrialState
 from tuning.remeasure import compared_columns, confirmed_front
 from tuning.schema import StudyConfig
 from tuning.search import StudyFailedError, search
 from tuning.session import Session
 from tuning.sole_driver import sole_driver
-from tuning.telling import tell_outcome
 from tuning.timing import Timing
+from tuning.tracking.front_models import write_cards
+from tuning.tracking.telling import tell_outcome
 from tuning.workers import Workers
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from synthetic_study import make_reports, write_study
 from analysis import mlflow_source
 from analysis.load import StudyError
 from analysis.sources import newest_study, open_study, study_from_mlflow
-from tuning.mlflow_client import open_client
 from tuning.tracking import EXPERIMENT
+from tuning.tracking.client import open_client
 
 SMALL = make_reports(5)
 

@@ -59,7 +59,7 @@ def test_a_trial_survives_its_process_and_damaged_resume_states(
     assert log.count("is taken up again") == len(done), log
     assert log.count("cannot go on from checkpoint_") >= 4, log
     # States that were damaged before count among those that are kept: another trial may be left without a sound one.
-    assert log.count("begins anew, since no resume state is sound") >= 1, log
+    assert log.count("starts over: no resume state is intact") >= 1, log
 
 
 def test_a_trial_survives_its_machine(study_file: Path, undisturbed: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from trainable.workloads.image_files import PictureError, archive_images, open_picture, read_picture
 from trainable.workloads.images import load_images
-from tuning.image_checks import forget_problems, images_problems, size_problems
+from tuning.checks.images import forget_problems, images_problems, size_problems
 
 ORIENTATION = 0x0112
 TALL = np.arange(6, dtype=np.uint8).reshape(3, 2) * 40

@@ -150,7 +150,7 @@ def test_a_damaged_state_gives_way_to_the_one_before_it(
     damage(place, paths[0])
     trainable.restore(checkpoint(place, paths[1]))
     assert trainable._runner.rung == 0
-    assert trainable._news[-1] == "begins anew, since no resume state is sound"
+    assert trainable._news[-1] == "starts over: no resume state is intact"
 
 
 def test_a_pickle_in_a_resume_state_is_not_read(

@@ -9,7 +9,7 @@ import pytest
 from small_study import FIDELITY
 
 from tune_unlearning import main
-from tuning.budget_checks import least_calls
+from tuning.checks.budgets import least_calls
 from tuning.config import Options, Problem, StudyConfig
 from tuning.goals import Constraint, Objective
 

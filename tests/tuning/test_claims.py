@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from trainable.depot import Depot
-from tuning.claims import Claim, SupersededError, begin_launch, claimed, require_claim
 from tuning.files import StudyFiles
+from tuning.mirror.claims import Claim, SupersededError, begin_launch, claimed, require_claim
 
 
 def machine(tmp_path: Path, name: str, store: str | None) -> tuple[StudyFiles, Depot]:

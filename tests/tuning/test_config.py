@@ -237,14 +237,14 @@ class TestCommandLine:
         subprocess.run([sys.executable, "-c", code], check=True, cwd=workspace, timeout=30)
 
     def test_the_embedded_study_breaks_no_rule(self) -> None:
-        from tuning import checks
+        from tuning.checks import table as checks
 
         config = StudyConfig.model_validate(read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml"))
         values = {name: getattr(config, name) for name in StudyConfig.model_fields}
         assert checks.problems_of(values, checks.RELATIONS) == []
 
     def test_the_images_of_the_embedded_study_are_ones_that_are_loaded(self) -> None:
-        from tuning import checks
+        from tuning.checks import table as checks
 
         study = read_mapping(PROJECT_ROOT / "studies" / "mnist_tshirt.yaml")
         values = checks.resolved_paths({name: study.get(name) for name in ("retain", "unseen", "forget")})

@@ -17,8 +17,8 @@ from small_study import set_keys, write_safetensors
 from metrics.encoder_files import CLIP_HUB_ID, OPENERS, PUBLISHED, TAKEN_BY, torch_checkpoints
 from metrics.parts import NEEDS, network_of
 from tuning.baseline_cache import content_key
+from tuning.checks.encoders import FIELDS
 from tuning.config import Options, Problem, StudyConfig
-from tuning.encoder_checks import FIELDS
 
 Load = Callable[..., tuple[StudyConfig, Options]]
 Find = Callable[..., list[Problem]]
@@ -206,7 +206,7 @@ class TestClip:
     def test_looking_into_the_cache_imports_no_torch(self, workspace: Path) -> None:
         code = (
             "import sys\n"
-            "from tuning.encoder_checks import clip_problems\n"
+            "from tuning.checks.encoders import clip_problems\n"
             "assert clip_problems('nobody/nothing')\n"
             "assert not {'torch', 'transformers', 'pandas'} & set(sys.modules)\n"
         )

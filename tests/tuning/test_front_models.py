@@ -16,10 +16,10 @@ from told_study import tell, write_told_study
 
 from analysis.load import Study, load_study
 from trainable.depot import Depot
-from tuning.datasets import LARGEST, datasets_of
-from tuning.front_models import front_models, write_cards
-from tuning.tracking_spool import Spool
-from tuning.tracking_write import Write
+from tuning.tracking.datasets import LARGEST, datasets_of
+from tuning.tracking.front_models import front_models, write_cards
+from tuning.tracking.spool import Spool
+from tuning.tracking.write import Write
 
 
 @pytest.fixture

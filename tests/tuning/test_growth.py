@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tuning.files import write_text_atomic
-from tuning.growth import INDEX, Growth, Moment, size_of, unpack
+from tuning.mirror.growth import INDEX, Growth, Moment, size_of, unpack
 
 
 @pytest.fixture

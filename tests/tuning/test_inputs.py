@@ -13,9 +13,9 @@ from small_study import set_keys, write_safetensors
 import tune_unlearning
 from metrics.encoders import ENCODERS
 from trainable.workloads.images import load_images
+from tuning.checks.storage import check_optuna_storage
 from tuning.config import ConfigError, Objective, Options, Problem, StudyConfig
 from tuning.optuna_store import open_study
-from tuning.storage_checks import check_optuna_storage
 
 Load = Callable[..., tuple[StudyConfig, Options]]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 
 from trainable.depot import Depot, UnreachableError
-from tuning.claims import SupersededError, begin_launch
 from tuning.files import StudyFiles
 from tuning.interruption import Interruption, stop_at_once
-from tuning.mirror import PACE, Mirror
-from tuning.segments import FOLDER
-from tuning.taking_over import bring_back
+from tuning.mirror.claims import SupersededError, begin_launch
+from tuning.mirror.mirror import PACE, Mirror
+from tuning.mirror.segments import FOLDER
+from tuning.mirror.taking_over import bring_back
 
 
 def new_study(root: Path, *reports: str) -> StudyFiles:

@@ -16,7 +16,7 @@ import tune_unlearning
 from diffusion.denoiser import PREDICTION_TYPES
 from trainable.workloads import WORKLOADS
 from trainable.workloads.kinds import KINDS
-from tuning import model_checks
+from tuning.checks import models as model_checks
 from tuning.config import Options, Problem, StudyConfig
 
 Load = Callable[..., tuple[StudyConfig, Options]]
@@ -160,9 +160,9 @@ class TestKind:
     def test_it_imports_no_torch(self) -> None:
         code = (
             "import sys\n"
-            "from tuning.model_checks import model_problems\n"
+            "from tuning.checks.models import model_problems\n"
             "assert not model_problems('model', 'nobody/nothing', 'unconditional')\n"
-            "import tuning.retain_checks, tuning.prompt_checks\n"
+            "import tuning.checks.retain, tuning.checks.prompts\n"
             "assert not {'torch', 'transformers', 'diffusers', 'pandas'} & set(sys.modules)\n"
         )
         subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2], timeout=60)

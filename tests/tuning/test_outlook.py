@@ -12,14 +12,14 @@ from optuna.distributions import FloatDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from search_spaces.ranges import value_at
-from tuning.belief import Belief, Seen, bent_excesses, bent_gains
 from tuning.goals import Constraint, Objective
 from tuning.judging import Goals
-from tuning.method_outlook import SHOWN_TRAININGS, _milestone
 from tuning.outcome import INTERRUPTED
 from tuning.outlook import Outlook
-from tuning.surrogate import Inputs
-from tuning.training import Training
+from tuning.outlook.belief import Belief, Seen, bent_excesses, bent_gains
+from tuning.outlook.method import SHOWN_TRAININGS, _milestone
+from tuning.outlook.surrogate import Inputs
+from tuning.outlook.training import Training
 
 GOALS = Goals(
     (Objective("sscd", "minimize"), Objective("nll", "maximize")),

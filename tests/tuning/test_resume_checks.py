@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from other_study import random_trials, write_other
 
+from tuning.checks.resuming import weights_problems
 from tuning.records import read_table
-from tuning.resume_checks import weights_problems
 
 
 @pytest.fixture

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from trainable.depot import Depot
-from tuning.claims import Claim
-from tuning.growth import Growth, unpack
-from tuning.segments import FOLDER, Segments, chains
+from tuning.mirror.claims import Claim
+from tuning.mirror.growth import Growth, unpack
+from tuning.mirror.segments import FOLDER, Segments, chains
 
 CLAIM = Claim(3, "0a1b2c3d")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from tuning.surrogate import (
+from tuning.outlook.surrogate import (
     JITTER,
     LUCK_LENGTH,
     TREND,

@@ -14,8 +14,8 @@ import pytest
 from tuning.files import StudyFiles
 from tuning.records import TrialState
 from tuning.tracking import EXPERIMENT, Tracker
-from tuning.tracking_spool import Spool
-from tuning.tracking_write import NOTE, STUDY_RUN, Dataset, Model, Write
+from tuning.tracking.spool import Spool
+from tuning.tracking.write import NOTE, STUDY_RUN, Dataset, Model, Write
 
 PARAMETERS = ("lambd", "scaling_norm")
 CONFIG = {"trial_id": "00000", "method": "siss", "lambd": 0.5, "scaling_norm": 10.0, "seed": 3, "repeat": 0}

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tuning.tracking_spool import Spool
-from tuning.tracking_write import STUDY_RUN, Point, Write, merged
+from tuning.tracking.spool import Spool
+from tuning.tracking.write import STUDY_RUN, Point, Write, merged
 
 
 def test_merging_keeps_the_effect_and_the_times() -> None:
@@ -41,7 +41,7 @@ def test_the_spool_survives_its_process_and_a_torn_line(tmp_path: Path, caplog: 
 def test_the_spool_is_handed_out_in_parts_and_what_is_done_is_cut_off(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tuning.tracking_spool.CUT_BYTES", 10_000)
+    monkeypatch.setattr("tuning.tracking.spool.CUT_BYTES", 10_000)
     path = tmp_path / "spool.jsonl"
     spool, writes = Spool(path), [Write(f"{number:05d}", number, points=[]) for number in range(1200)]
     for write in writes:

@@ -2,8 +2,8 @@
 
 Points spread evenly over the box between the untouched model and the ideal stand for the hypervolume. A model reaches a
 point if it keeps all bounds and has at least the point's gains. All that is known is how likely each model reaches each
-point (`tuning.belief`): one that was measured, one that is being trained, and one that might be. What none of them
-reaches is left, and the worth of one more model is how much of that it is expected to reach.
+point (`belief`): one that was measured, one that is being trained, and one that might be. What none of them reaches is
+left, and the worth of one more model is how much of that it is expected to reach.
 
 So errors of measuring, the luck of a training, and what is not known of a setting are weighed in one place. A model
 that seems to break a bound by less than it can be known counts in part, and so does a lucky one that seems to keep it.
@@ -21,11 +21,11 @@ from optuna.trial import FrozenTrial
 from scipy.stats import qmc
 
 from search_spaces.ranges import value_at
-from tuning.belief import bent_gains
 from tuning.judging import Goals, Report
-from tuning.method_outlook import MethodOutlook
-from tuning.surrogate import Array
-from tuning.training import Training
+from tuning.outlook.belief import bent_gains
+from tuning.outlook.method import MethodOutlook
+from tuning.outlook.surrogate import Array
+from tuning.outlook.training import Training
 
 #: Points that stand for the hypervolume.
 NUM_POINTS: Final = 512

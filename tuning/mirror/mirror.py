@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from trainable.depot import Depot
-from tuning.claims import Claim, SupersededError, require_claim
 from tuning.files import StudyFiles
-from tuning.growth import Extent, Growth, Moment
 from tuning.interruption import stop_at_once
-from tuning.segments import Segments
+from tuning.mirror.claims import Claim, SupersededError, require_claim
+from tuning.mirror.growth import Extent, Growth, Moment
+from tuning.mirror.segments import Segments
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Final
 
 from trainable.depot import Depot
-from tuning.claims import Claim
 from tuning.files import StudyFiles
-from tuning.growth import Growth, Moment, size_of
+from tuning.mirror.claims import Claim
+from tuning.mirror.growth import Growth, Moment, size_of
 
 #: Where the segments of each launch have a folder.
 FOLDER: Final = ".records"

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from analysis.model_card import FILE_NAME
-from tuning.tracking_key import StudyKey
-from tuning.tracking_write import Model, has_own_note, note_tags
+from tuning.tracking.key import StudyKey
+from tuning.tracking.write import Model, has_own_note, note_tags
 
 MODEL_TYPE: Final = "diffusers pipeline"
 #: Tag: what the model's files were made from, so that they are not sent again.

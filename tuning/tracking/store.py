@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from trainable.depot import Depot
-from tuning.mlflow_client import open_client
-from tuning.tracking_key import StudyKey
-from tuning.tracking_models import Models
-from tuning.tracking_write import (
+from tuning.tracking.client import open_client
+from tuning.tracking.key import StudyKey
+from tuning.tracking.models import Models
+from tuning.tracking.write import (
     EXPERIMENT_ID,
     NOTE,
     RUN_ID,

@@ -17,7 +17,7 @@ import numpy as np
 from trainable.workloads.image_files import archive_images, archive_shape, image_files, is_archive, read_picture
 from trainable.workloads.kinds import KINDS
 from trainable.workloads.labels import LABELS_REMEDY, LABELS_RULE, read_labels
-from tuning.image_checks import images_problems, pixel_shape
+from tuning.checks.images import images_problems, pixel_shape
 from tuning.problems import Problem
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]

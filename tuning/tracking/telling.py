@@ -11,8 +11,8 @@ from analysis.scene import choose, front_members
 from analysis.study_note import member_notes, study_note
 from trainable.depot import Depot
 from tuning.files import StudyFiles
-from tuning.front_models import Cards, front_models
 from tuning.tracking import STUDY_FOLDER, Tracker
+from tuning.tracking.front_models import Cards, front_models
 
 
 def tell_outcome(

@@ -21,9 +21,9 @@ from analysis.table import rows
 from trainable.depot import Depot
 from tuning.files import StudyFiles, csv_text, write_text_atomic
 from tuning.records import TrialState
-from tuning.tracking_delivery import Delivery
-from tuning.tracking_key import StudyKey
-from tuning.tracking_write import STUDY_RUN, Dataset, Model, Point, Write, labels
+from tuning.tracking.delivery import Delivery
+from tuning.tracking.key import StudyKey
+from tuning.tracking.write import STUDY_RUN, Dataset, Model, Point, Write, labels
 
 EXPERIMENT: Final = "data-unlearning"
 #: Artifact folder of a study's run from which analysis reads the study as from its directory.

@@ -8,10 +8,10 @@ from typing import Final
 import numpy as np
 from scipy.stats import qmc
 
-from tuning.belief import Belief, Seen
 from tuning.history import spread, thinned
-from tuning.surrogate import Array, Inputs, Scales
-from tuning.training import Training
+from tuning.outlook.belief import Belief, Seen
+from tuning.outlook.surrogate import Array, Inputs, Scales
+from tuning.outlook.training import Training
 
 #: Measured trainings that a belief rests on at most, and those that its scales are fitted to.
 SHOWN_TRAININGS: Final = 64

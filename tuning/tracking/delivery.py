@@ -15,10 +15,10 @@ from typing import Final
 
 from trainable.depot import Depot
 from tuning.files import StudyFiles
-from tuning.tracking_key import StudyKey
-from tuning.tracking_spool import Spool
-from tuning.tracking_store import MlflowStore
-from tuning.tracking_write import Write
+from tuning.tracking.key import StudyKey
+from tuning.tracking.spool import Spool
+from tuning.tracking.store import MlflowStore
+from tuning.tracking.write import Write
 
 logger = logging.getLogger(__name__)
 

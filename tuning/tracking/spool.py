@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from tuning.files import write_text_atomic
-from tuning.tracking_write import Write, decode
+from tuning.tracking.write import Write, decode
 
 logger = logging.getLogger(__name__)
 

@@ -14,25 +14,14 @@ from typing import Any
 
 from registry import Registry
 from search_spaces import SEARCH_SPACES
-from tuning import (
-    budget_checks,
-    depot_checks,
-    encoder_checks,
-    goal_checks,
-    image_checks,
-    model_checks,
-    paths,
-    prompt_checks,
-    resume_checks,
-    retain_checks,
-    warm_start_checks,
-)
-from tuning.extension_checks import METHOD, METRIC, WORKLOAD, Kind, extension_problems
+from tuning import paths
+from tuning.checks import budgets, depots, encoders, goals, images, models, prompts, resuming, retain, warm_start
+from tuning.checks.extensions import METHOD, METRIC, WORKLOAD, Kind, extension_problems
+from tuning.checks.resources import resource_problems
+from tuning.checks.spaces import enqueue_problems, fix_problems
 from tuning.goals import Constraint, Objective
 from tuning.problems import Problem, closest, has_password
-from tuning.resource_checks import resource_problems
 from tuning.schema import is_remote
-from tuning.space_checks import enqueue_problems, fix_problems
 
 Check = Callable[..., list[Problem]]
 _URL_FIELDS = ("storage_path", "mlflow_tracking_uri", "optuna_storage", "address")
@@ -142,42 +131,42 @@ def _encoder(field: str, path: str | None, workload: str) -> list[Problem]:
     if path is None:
         return []
     registered = workload in workload_registry()
-    return encoder_checks.encoder_problems(field, path, tuple(encoder_registry()) if registered else None)
+    return encoders.encoder_problems(field, path, tuple(encoder_registry()) if registered else None)
 
 
 def _clip(clip: str | None) -> list[Problem]:
-    return [] if clip is None else encoder_checks.clip_problems(clip)
+    return [] if clip is None else encoders.clip_problems(clip)
 
 
 def _encoders_needed(workload: str, *asked_and_given: Any) -> list[Problem]:
     """A workload from outside may bring encoders of its own."""
-    return encoder_checks.needed_problems(*asked_and_given) if workload in workload_registry() else []
+    return encoders.needed_problems(*asked_and_given) if workload in workload_registry() else []
 
 
 def _images(field: str, path: str | None) -> list[Problem]:
-    return [] if path is None else image_checks.images_problems(field, path)
+    return [] if path is None else images.images_problems(field, path)
 
 
 def _image_sizes(field: str, path: str | None, model: str, workload: str) -> list[Problem]:
     if path is None or not _takes_size(model, workload):
         return []
-    return image_checks.size_problems(field, path, model)
+    return images.size_problems(field, path, model)
 
 
 def _forget_sizes(forget: tuple[str, ...], model: str, workload: str) -> list[Problem]:
-    return image_checks.forget_size_problems(forget, model) if _takes_size(model, workload) else []
+    return images.forget_size_problems(forget, model) if _takes_size(model, workload) else []
 
 
 def _takes_size(model: str, workload: str) -> bool:
     """A workload from outside may take images of any size to a model of latents."""
-    return workload in workload_registry() or not image_checks.is_latent(model)
+    return workload in workload_registry() or not images.is_latent(model)
 
 
 def _ideal(objectives: Sequence[Objective], *known: Any) -> list[Problem]:
     """A metric that is not known is another check's finding."""
     registry = metric_registry()
     named = [objective for objective in objectives if objective.metric in registry or ":" in objective.metric]
-    return goal_checks.ideal_problems(named, *known)
+    return goals.ideal_problems(named, *known)
 
 
 def _url(field: str, url: str | None) -> list[Problem]:
@@ -202,22 +191,22 @@ RELATIONS: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("objectives",), partial(_goal_metrics, "objective")),
     (("constraints",), partial(_goal_metrics, "constraint")),
     (("report_metrics",), partial(_metrics, "reported metric")),
-    (("objectives",), goal_checks.objective_problems),
-    (("constraints",), goal_checks.constraint_problems),
+    (("objectives",), goals.objective_problems),
+    (("constraints",), goals.constraint_problems),
     (("methods", "fix"), fix_problems),
     (("methods", "enqueue"), enqueue_problems),
     (("searcher", "methods"), _searcher),
-    (("ideal", "objectives"), goal_checks.given_ideal_problems),
+    (("ideal", "objectives"), goals.given_ideal_problems),
     (("rungs",), _rungs),
     (("scheduler", "rungs"), _scheduler),
     (("ladder", "rungs"), _ladder),
-    (("num_trials", "repeats"), budget_checks.trials_problems),
-    (("time_budget", "rungs", *budget_checks.FIELDS), budget_checks.time_problems),
+    (("num_trials", "repeats"), budgets.trials_problems),
+    (("time_budget", "rungs", *budgets.FIELDS), budgets.time_problems),
     (("resources_per_trial",), resource_problems),
     (("injection_timestep", "num_denoising_steps"), _denoising_steps),
     *(_final_pair(name) for name in ("num_images", "num_probes", "num_denoisings")),
     *(_for_field(_url, field) for field in _URL_FIELDS),
-    (("workload", "objectives", "constraints", "report_metrics", *encoder_checks.FIELDS), _encoders_needed),
+    (("workload", "objectives", "constraints", "report_metrics", *encoders.FIELDS), _encoders_needed),
 )
 """Fields → check, of what holds whatever lies on the disk."""
 
@@ -225,28 +214,28 @@ FILES: tuple[tuple[tuple[str, ...], Check], ...] = (
     *(_for_field(_model_files, field) for field in ("model", "retrained_model")),
     *(((field, "workload"), partial(_encoder, field)) for field in ("descriptor", "features", "classifier")),
     (("clip",), _clip),
-    *(((field, "workload"), partial(model_checks.model_problems, field)) for field in ("model", "retrained_model")),
-    (("model", "retrained_model", "workload"), model_checks.same_problems),
-    (("prompts", "guidance_scale", "workload", "forget", "model"), prompt_checks.prompt_problems),
-    (("unseen", "workload"), prompt_checks.unseen_problems),
+    *(((field, "workload"), partial(models.model_problems, field)) for field in ("model", "retrained_model")),
+    (("model", "retrained_model", "workload"), models.same_problems),
+    (("prompts", "guidance_scale", "workload", "forget", "model"), prompts.prompt_problems),
+    (("unseen", "workload"), prompts.unseen_problems),
     *(_for_field(_images, field) for field in ("retain", "unseen")),
     *(((field, "model", "workload"), partial(_image_sizes, field)) for field in ("retain", "unseen")),
-    (("forget",), image_checks.forget_problems),
+    (("forget",), images.forget_problems),
     (("forget", "model", "workload"), _forget_sizes),
-    (("retain", "forget", "model", "workload"), retain_checks.retain_problems),
-    (("forget_separately", "forget"), image_checks.forget_name_problems),
+    (("retain", "forget", "model", "workload"), retain.retain_problems),
+    (("forget_separately", "forget"), images.forget_name_problems),
     (("storage_path",), paths.storage_problems),
 )
 """Fields → check, of what must lie on the disk; paths are absolute by then."""
 
 LAUNCH: tuple[tuple[tuple[str, ...], Check], ...] = (
     (("storage_path", "name", "resume"), paths.study_problems),
-    (("storage_path", "name", "resume"), depot_checks.new_study_problems),
-    (("storage_path", "name", "resume"), resume_checks.weights_problems),
-    (("warm_start", "storage_path", "name", "resume"), warm_start_checks.study_problems),
+    (("storage_path", "name", "resume"), depots.new_study_problems),
+    (("storage_path", "name", "resume"), resuming.weights_problems),
+    (("warm_start", "storage_path", "name", "resume"), warm_start.study_problems),
     (
         ("warm_start", "storage_path", "name", "resume", "methods", "objectives", "constraints", "fix"),
-        warm_start_checks.content_problems,
+        warm_start.content_problems,
     ),
     (("objectives", "retrained_model", "unseen", "workload", "ideal", "dropped"), _ideal),
 )
@@ -292,5 +281,5 @@ def resolved_paths(values: Mapping[str, Any]) -> dict[str, Any]:
         resolved["storage_path"] = str(paths.absolute(resolved["storage_path"]))
     if "warm_start" in resolved and "storage_path" in resolved:
         storage = resolved["storage_path"]
-        resolved["warm_start"] = tuple(warm_start_checks.resolved(s, storage) for s in resolved["warm_start"])
+        resolved["warm_start"] = tuple(warm_start.resolved(s, storage) for s in resolved["warm_start"])
     return resolved

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from trainable.depot import Depot, UnreachableError
 from tuning.files import StudyFiles
+from tuning.mirror.taking_over import Told, bring_back, nobody
 from tuning.paths import name_problems
 from tuning.problems import Problem, has_password
 from tuning.schema import is_remote, local_directory
-from tuning.taking_over import Told, bring_back, nobody
 
 
 def unreachable(storage_path: str, error: UnreachableError) -> Problem:

@@ -3,7 +3,7 @@
 Every objective is taken as its gain (0 the untouched model, 1 the ideal) and every constraint as its excess over the
 bound by the bound's size. Both are bent by an inverse hyperbolic sine, which is straight where it matters and a
 logarithm beyond: a model that is ruined a hundredfold tells no more than one that is ruined. A process
-(`tuning.surrogate`) stands for each, as its difference to the untouched model, and they are taken for independent.
+(`surrogate`) stands for each, as its difference to the untouched model, and they are taken for independent.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtr
 
-from tuning.surrogate import Array, Inputs, Pairs, Process, Scales, fit_scales
+from tuning.outlook.surrogate import Array, Inputs, Pairs, Process, Scales, fit_scales
 
 #: Where the straight part ends: half of the way to the ideal, a tenth of the bound.
 GAIN_KNEE: Final = 0.5

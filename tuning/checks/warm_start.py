@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tuning.checks.spaces import known_spaces
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective
 from tuning.paths import absolute, name_problems
 from tuning.problems import Problem
 from tuning.schema import is_remote, local_directory
-from tuning.space_checks import known_spaces
 
 if TYPE_CHECKING:
     from analysis.load import Study

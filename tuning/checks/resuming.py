@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trainable.depot import Depot, UnreachableError
-from tuning.depot_checks import unreachable
+from tuning.checks.depots import unreachable
 from tuning.files import StudyFiles
 from tuning.problems import Problem
 from tuning.schema import is_remote, local_directory

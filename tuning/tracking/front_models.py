@@ -21,7 +21,7 @@ from analysis.table import rows
 from trainable.depot import Depot
 from tuning.files import write_text_atomic
 from tuning.judging import number
-from tuning.tracking_write import Model, labels
+from tuning.tracking.write import Model, labels
 
 #: Bytes of all pipelines of a front up to which an MLflow store is given copies; beyond them it learns where they lie.
 MOST_BYTES: Final = 256 * 1024 * 1024

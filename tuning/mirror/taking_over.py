@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Final
 
 from trainable.depot import Depot, UnreachableError
-from tuning.claims import Claim, claimed
 from tuning.files import StudyFiles
-from tuning.growth import unpack
-from tuning.segments import FOLDER, chains
+from tuning.mirror.claims import Claim, claimed
+from tuning.mirror.growth import unpack
+from tuning.mirror.segments import FOLDER, chains
 
 #: How often records are fetched that a running study merges meanwhile.
 TRIES: Final = 5

@@ -11,7 +11,7 @@ from typing import Final
 
 from trainable.content import digest_if_readable
 from tuning.schema import StudyConfig
-from tuning.tracking_write import Dataset
+from tuning.tracking.write import Dataset
 
 #: Hexadecimal digits of a digest, of which MLflow takes 36.
 DIGITS: Final = 32

@@ -1,0 +1,1 @@
+"""What must hold of a configuration before anything starts: a file a part of it, in `table` which fields each reads."""
