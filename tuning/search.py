@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 from ray.tune.experiment import Trial
@@ -82,24 +83,10 @@ def search(session: Session, *, resume: bool) -> TrialClock:
         view=session.view,
         outcome=lambda name: until.named(name, searcher.outcome(name)),
     )
-    pace = session.workers.pace
-    if config.time_budget is not None and pace is not None:
-        session.view.message(pace.forecast(config.time_budget, config.rungs, slots))
-    expected = None if pace is None else -(-config.num_trials // slots) * pace.trial_seconds(config.rungs)
-    session.view.stage("trials", config.num_trials, expected=expected, limit=config.time_budget)
+    _announce(session)
     clock = TrialClock(slots)
-    logging.getLogger("ray.tune.execution.tune_controller").addFilter(is_news)
-    try:
-        with interruption:
-            run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], asked, asked)
-    except Exception as error:  # Ray puts one of its own, with the text of a traceback, around what went wrong
-        if (away := away_behind(error)) is not None:
-            raise away from None
-        if isinstance(refused := os_error_behind(error), UnreachableError):
-            raise StudyFailedError(f"{refused}; see to it first") from error
-        if refused is not None:
-            raise StudyFailedError(f"nothing more can be written: {refused}; make room on that disk") from error
-        raise
+    with _news_alone(), _by_their_cause(), interruption:
+        run_trials(config, session.workers.plan, generator, [callback, clock, cut_off], asked, asked)
     # Ray takes an interrupt and returns as if done.
     if interruption.is_asked() or cut_off.names or not (deadline.is_over() or searcher.is_finished()):
         session.tracker.finish_study(TrialState.STOPPED)
@@ -107,6 +94,46 @@ def search(session: Session, *, resume: bool) -> TrialClock:
     settle(searcher, records, session.tracker)
     _require_reports(session)
     return clock
+
+
+def _announce(session: Session) -> None:
+    """The stage of the trials, how long they may take, and what a time budget is enough for."""
+    config, pace, slots = session.config, session.workers.pace, session.workers.slots
+    if config.time_budget is not None and pace is not None:
+        session.view.message(pace.forecast(config.time_budget, config.rungs, slots))
+    expected = None if pace is None else -(-config.num_trials // slots) * pace.trial_seconds(config.rungs)
+    session.view.stage("trials", config.num_trials, expected=expected, limit=config.time_budget)
+
+
+@contextmanager
+def _news_alone() -> Iterator[None]:
+    """Ray's controller says what is known already of trials that are taken up again."""
+    controller = logging.getLogger("ray.tune.execution.tune_controller")
+    controller.addFilter(is_news)
+    try:
+        yield
+    finally:
+        controller.removeFilter(is_news)
+
+
+@contextmanager
+def _by_their_cause() -> Iterator[None]:
+    """Errors by what went wrong: Ray puts one of its own, with the text of a traceback, around it.
+
+    Raises:
+        StudyFailedError: something could not be written.
+        StoreAwayError: the Optuna storage stayed away too long.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (away := away_behind(error)) is not None:
+            raise away from None
+        if isinstance(refused := os_error_behind(error), UnreachableError):
+            raise StudyFailedError(f"{refused}; see to it first") from error
+        if refused is not None:
+            raise StudyFailedError(f"nothing more can be written: {refused}; make room on that disk") from error
+        raise
 
 
 def _searcher(session: Session) -> ConstrainedOptunaSearch:

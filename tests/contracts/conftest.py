@@ -1,14 +1,16 @@
-"""``--metric package.module:Class``: asks the contract of a metric from outside in the place of those of METRICS."""
+"""``--metric`` or ``--method package.module:Class`` asks the contract of one from outside, not of those registered."""
 
 from __future__ import annotations
 
 import pytest
 
 from metrics import METRICS
+from trainable.methods import METHODS
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--metric", action="append", default=[], metavar="package.module:Class", help="a metric of yours")
+    parser.addoption("--method", action="append", default=[], metavar="package.module:Class", help="a method of yours")
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Every metric of any model; those of models that take prompts are tested on such a model."""
     if "name" in metafunc.fixturenames:
         metafunc.parametrize("name", chosen(metafunc.config))
+    if "method" in metafunc.fixturenames:
+        metafunc.parametrize("method", metafunc.config.getoption("method", default=[]) or list(METHODS))
 
 
 def chosen(config: pytest.Config) -> list[str]:
