@@ -18,7 +18,7 @@ from tuning.files import TRIAL_ID, StudyFiles
 from tuning.goals import Constraint, Objective
 from tuning.judging import Goals
 from tuning.problems import ConfigError
-from tuning.records import read_table
+from tuning.record_tables import read_table
 from tuning.schema import StudyConfig
 from tuning.studyfile import from_yaml
 

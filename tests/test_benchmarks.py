@@ -29,7 +29,7 @@ from trainable.methods.siss import SISS
 from tuning.config import StudyConfig, to_yaml
 from tuning.files import StudyFiles, write_csv_atomic
 from tuning.optuna_store import open_study
-from tuning.records import read_table
+from tuning.record_tables import read_table
 from tuning.studyfile import read_mapping
 
 ROOT = Path(__file__).resolve().parent.parent

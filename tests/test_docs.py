@@ -30,7 +30,7 @@ DOCS = {path.name: path.read_text(encoding="utf-8") for path in [*ROOT.glob("doc
 #: Flags of other programs, and of the project's own that have no parser to ask.
 RAY_FLAGS = {"--runtime-env-json", "--generate", "--resources", "--num-gpus"}
 CLOUD_FLAGS = {"--query", "--output", "--gpus"}
-OTHER_FLAGS = {"--backend-store-uri", "--only", "--siss", "--metric", "--seeds"} | RAY_FLAGS | CLOUD_FLAGS
+OTHER_FLAGS = {"--backend-store-uri", "--only", "--siss", "--metric", "--method", "--seeds"} | RAY_FLAGS | CLOUD_FLAGS
 # Paths of files that only worked examples have.
 EXAMPLES = re.compile(r"^# (?P<path>\S+\.py)$", re.MULTILINE)
 

@@ -11,7 +11,7 @@ import pytest
 from diffusers import DiffusionPipeline
 
 from analysis.load import load_study
-from tuning.records import read_table
+from tuning.record_tables import read_table
 
 ROOT = Path(__file__).parents[1]
 FEW = (

@@ -14,7 +14,7 @@ from PIL import Image
 from diffusion.rng import stream
 from metrics.testing_networks import write_descriptor
 from tuning.config import ConfigError, load_config
-from tuning.records import read_table
+from tuning.record_tables import read_table
 from tuning.schema import StudyConfig
 from tuning.studyfile import read_mapping
 

@@ -25,7 +25,7 @@ from hushed_study import ASSETS, HUSHED, PROMPTS
 from PIL import Image
 
 from benchmarks.postgresql import NoServerError, temporary_server
-from tuning.records import read_table
+from tuning.record_tables import read_table
 
 ROOT = Path(__file__).resolve().parents[1]
 

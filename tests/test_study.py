@@ -25,7 +25,7 @@ from trainable.testing import write_tiny_study
 from tuning.events import read_events
 from tuning.files import StudyFiles
 from tuning.optuna_store import open_storage
-from tuning.records import read_table
+from tuning.record_tables import read_table
 from tuning.sole_driver import sole_driver
 from tuning.study_status import study_status
 

@@ -2,35 +2,28 @@
 
 A report is appended and synced when it arrives; the first one of a (trial, step) stays, so that whatever is replayed
 after a crash changes nothing. A trial's start and end are appended and synced as well, and its last row counts: a file
-written anew at each would be quadratic in the trials. :func:`read_table` and :meth:`Records.finalize` leave one row a
-trial; the latter sorts both files, after which the same seed gives the same bytes of ``reports.csv``.
+written anew at each would be quadratic in the trials. ``read_table`` and :meth:`Records.finalize` leave one row a trial; the
+latter sorts both files, after which the same seed gives the same bytes of ``reports.csv``.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import logging
-import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 import pandas as pd
 
 from tuning.constraints import violation
-from tuning.files import StudyFiles, csv_cell, csv_text, write_csv_atomic
+from tuning.files import StudyFiles, write_csv_atomic
 from tuning.goals import Constraint
 from tuning.profiling import COLUMNS
-
-logger = logging.getLogger(__name__)
+from tuning.record_tables import append_row, cells_of, read_own, typed
 
 IDENTITY: Final = ("trial_id", "method", "step", "rung", "repeat", "seed", "forget_image")
 VERDICT: Final = ("feasible", "violation", "candidate")
 OUTCOME: Final = ("trial_id", "state", "reason", "method")
-TEXT: Final = ("trial_id", "method", "forget_image", "state", "reason", "mlflow_run_id")
 #: How the reason of a trial begins that the scheduler stopped; its rung follows.
 STOPPED_EARLY: Final = "stopped at rung"
 #: Trials up to which ``trials.csv`` has one row each at all times; beyond, one in ten may have an outdated one besides.
@@ -44,10 +37,6 @@ class TrialState(StrEnum):
     COMPLETE = "COMPLETE"
     FAIL = "FAIL"
     STOPPED = "STOPPED"
-
-
-class RecordsError(RuntimeError):
-    """A file of records is not what this study writes."""
 
 
 class Listener(Protocol):
@@ -100,11 +89,13 @@ class Records:
         seconds = ("seconds", *(COLUMNS if profile else ()))
         self.trial_columns = (*OUTCOME, *parameters, "seed", *seconds, "mlflow_run_id")
         self._constraints, self._baseline = tuple(constraints), dict(baseline)
-        self._reports = {(row["trial_id"], int(row["step"])): row for row in _read(files.reports, self.report_columns)}
+        self._reports = {
+            (row["trial_id"], int(row["step"])): row for row in read_own(files.reports, self.report_columns)
+        }
         self._steps: defaultdict[str, list[int]] = defaultdict(list)
         for trial_id, step in self._reports:
             self._steps[trial_id].append(step)
-        trials = _read(files.trials, self.trial_columns)
+        trials = read_own(files.trials, self.trial_columns)
         self._trials = {row["trial_id"]: row for row in trials}
         self._outdated = len(trials) - len(self._trials)  # rows of trials.csv
         self._num_trials = Counter(TrialState(row["state"]) for row in self._trials.values())
@@ -131,8 +122,8 @@ class Records:
         if key in self._reports:
             return False
         judged = self.judge(report)
-        row = _cells(self.report_columns, judged)
-        _append(self.files.reports, self.report_columns, row)
+        row = cells_of(self.report_columns, judged)
+        append_row(self.files.reports, self.report_columns, row)
         self._reports[key] = row
         self._steps[key[0]].append(key[1])
         if self._listener:
@@ -200,18 +191,22 @@ class Records:
 
     def reports_frame(self) -> pd.DataFrame:
         """All reports as :func:`read_table` would read them off the file."""
-        return _frame(self.report_columns, self._reports.values())
+        return typed(self.report_columns, self._reports.values())
 
     def trials_frame(self) -> pd.DataFrame:
         """All trials as :func:`read_table` would read them off the file."""
-        return _frame(self.trial_columns, self._sorted_trials())
+        return typed(self.trial_columns, self._sorted_trials())
 
     def _put(self, trial_id: str, config: Mapping[str, Any], **outcome: Any) -> bool:
         """Keep a trial's row; whether it is another than before."""
         known = self._trials.get(trial_id, {"trial_id": trial_id})
         given = {name: config[name] for name in ("method", "seed", *self.parameters) if config.get(name) is not None}
         new = {name: value for name, value in outcome.items() if value is not None}
-        row = {**dict.fromkeys(self.trial_columns, ""), **known, **_cells(self.trial_columns, given | new, blank=False)}
+        row = {
+            **dict.fromkeys(self.trial_columns, ""),
+            **known,
+            **cells_of(self.trial_columns, given | new, blank=False),
+        }
         if row == known:
             return False
         self._trials[trial_id] = row
@@ -222,7 +217,7 @@ class Records:
         if self._outdated > max(0, len(self._trials) - ALWAYS_WHOLE) // 10:
             self._write_trials()
         else:
-            _append(self.files.trials, self.trial_columns, row)
+            append_row(self.files.trials, self.trial_columns, row)
         return True
 
     def _write_trials(self) -> None:
@@ -231,83 +226,3 @@ class Records:
 
     def _sorted_trials(self) -> list[dict[str, str]]:
         return sorted(self._trials.values(), key=lambda row: (len(row["trial_id"]), row["trial_id"]))
-
-
-def read_table(path: Path) -> pd.DataFrame:
-    """``reports.csv`` or ``trials.csv`` with ids as text; a last row torn by a crash is left out.
-
-    Of several rows of a trial in ``trials.csv``, which a running study may have, the last one is taken.
-
-    Raises:
-        FileNotFoundError: there is no such file.
-    """
-    header, rows = _parse(path.read_text(encoding="utf-8", errors="replace"), path)
-    frame = _frame(header, rows)
-    of_trials = {"trial_id", "state"} <= set(frame.columns)
-    return frame.drop_duplicates("trial_id", keep="last", ignore_index=True) if of_trials else frame
-
-
-def _append(path: Path, columns: Sequence[str], row: Mapping[str, str]) -> None:
-    """One row more, synced; on an error the file is as it was."""
-    if not path.exists():
-        write_csv_atomic(path, columns, [])
-    size = path.stat().st_size
-    try:
-        with path.open("a", encoding="utf-8", newline="") as stream:
-            stream.write(csv_text(columns, [row], header=False))
-            stream.flush()
-            os.fsync(stream.fileno())
-    except OSError:
-        os.truncate(path, size)  # shrinking works on a full disk
-        raise
-
-
-def _cells(columns: Iterable[str], values: Mapping[str, Any], *, blank: bool = True) -> dict[str, str]:
-    return {name: csv_cell(values.get(name)) for name in columns if blank or name in values}
-
-
-def _frame(columns: Sequence[str], rows: Iterable[Mapping[str, str]]) -> pd.DataFrame:
-    """Rows of cells as typed columns: the same values whether they come from memory or from the file."""
-    text = {name: str for name in TEXT if name in columns}
-    frame = pd.read_csv(
-        io.StringIO(csv_text(columns, rows, header=True)),
-        dtype=text,
-        keep_default_na=False,
-        na_values={name: ["", "nan"] for name in columns if name not in text},
-        float_precision="round_trip",
-    )
-    return frame.astype({name: bool for name in ("feasible", "candidate") if name in columns})
-
-
-def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """The rows of a file this study wrote earlier; a torn last row is cut off the file too."""
-    if not path.exists():
-        return []
-    text = path.read_text(encoding="utf-8", errors="replace")
-    header, rows = _parse(text, path)
-    if header and header != list(columns):
-        raise RecordsError(
-            f"{path} must have the columns {', '.join(columns)}, but has {', '.join(header)}; resume with the "
-            "parameters and metrics that the study was started with, or give the new study another name"
-        )
-    whole = csv_text(columns, rows, header=True)
-    if whole != text:
-        write_csv_atomic(path, columns, rows)
-    return rows
-
-
-def _parse(text: str, path: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Header and rows. The last row is dropped where its line end or a cell is missing: it was never acknowledged."""
-    lines = list(csv.reader(io.StringIO(text, newline="")))
-    if not lines or (len(lines) == 1 and not text.endswith("\n")):
-        return [], []
-    header, rows = lines[0], lines[1:]
-    if rows and (not text.endswith("\n") or len(rows[-1]) != len(header)):
-        logger.warning("%s: dropped the last row, which was torn when its writer stopped: %r", path, rows.pop())
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise RecordsError(
-                f"every row of {path} must have {len(header)} cells, but row {number} has {len(row)}; "
-                "repair that row, or remove it"
-            )
-    return header, [dict(zip(header, row, strict=True)) for row in rows]

@@ -17,7 +17,8 @@ import psutil
 
 from benchmarks.soak_lib.machines import Machines
 from benchmarks.soak_lib.running import RunningStudy
-from tuning.records import TrialState, read_table
+from tuning.record_tables import read_table
+from tuning.records import TrialState
 from tuning.studyfile import from_yaml
 
 #: How Ray calls the process of a trial: by one class between two calls, by another inside of one.

@@ -28,7 +28,7 @@ from analysis.report import write_report
 from analysis.scene import compose
 from tuning.config import Constraint, load_config, to_yaml
 from tuning.front_file import set_aside
-from tuning.records import read_table
+from tuning.record_tables import read_table
 from tuning.study_status import study_status
 
 StudyMaker = Callable[..., Path]

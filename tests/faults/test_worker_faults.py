@@ -14,7 +14,7 @@ from benchmarks.soak_lib import worker_faults
 from benchmarks.soak_lib.accounts import acknowledged
 from benchmarks.soak_lib.machines import Machines
 from benchmarks.soak_lib.running import Launch
-from tuning.records import read_table
+from tuning.record_tables import read_table
 
 pytestmark = pytest.mark.study
 

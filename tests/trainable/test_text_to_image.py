@@ -26,7 +26,7 @@ from trainable.plan import Source, TrainingSettings, TrialPlan
 from trainable.trial import TrialRunner
 from trainable.workloads.text_to_image import TextToImageWorkload
 from trainable.workloads.workload import WorkloadSettings
-from tuning.records import read_table
+from tuning.record_tables import read_table
 
 ROOT = Path(__file__).parents[2]
 NUM_IMAGES, NUM_MEMORISED = 10, 4

@@ -21,7 +21,8 @@ from tuning.goals import Constraint, Objective
 from tuning.judging import Goals
 from tuning.live_front import live_front, trial_ranks
 from tuning.outcome import TIME_BUDGET, Outcome
-from tuning.records import Records, TrialState, read_table
+from tuning.record_tables import read_table
+from tuning.records import Records, TrialState
 from tuning.tracking import EXPERIMENT, Tracker
 
 GOALS = Goals(

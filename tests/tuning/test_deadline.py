@@ -23,7 +23,7 @@ from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.judging import Goals
 from tuning.outcome import INTERRUPTED, TIME_BUDGET
 from tuning.reconciliation import reconcile, settle
-from tuning.records import read_table
+from tuning.record_tables import read_table
 from tuning.resume_states import ResumeStates
 from tuning.scheduler import ParetoHalving
 from tuning.search_generator import StudySearchGenerator

@@ -25,7 +25,8 @@ from tuning.files import StudyFiles
 from tuning.heartbeat import STALE_SECONDS, Beat, Heartbeat, read_beat, running_beat
 from tuning.logged import LoggedView, TrialEvents, study_log
 from tuning.paths import PROJECT_ROOT
-from tuning.records import Records, RecordsError, TrialState
+from tuning.record_tables import RecordsError
+from tuning.records import Records, TrialState
 from tuning.versions import differences, versions
 
 

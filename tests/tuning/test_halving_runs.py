@@ -20,7 +20,8 @@ from trainable.depot import Depot
 from tuning.callback import StudyCallback
 from tuning.judging import Goals
 from tuning.reconciliation import reconcile
-from tuning.records import Records, read_table
+from tuning.record_tables import read_table
+from tuning.records import Records
 from tuning.resume_states import ResumeStates
 from tuning.scheduler import ParetoHalving
 from tuning.search_generator import StudySearchGenerator

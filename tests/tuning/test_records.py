@@ -9,7 +9,8 @@ import pytest
 
 from tuning.files import StudyFiles
 from tuning.goals import Constraint
-from tuning.records import Records, RecordsError, TrialState, read_table
+from tuning.record_tables import RecordsError, read_table
+from tuning.records import Records, TrialState
 
 PARAMETERS = ["lambd", "scaling_norm"]
 METRICS = ["sscd", "fid"]

@@ -8,7 +8,7 @@ import pytest
 from other_study import random_trials, write_other
 
 from tuning.checks.resuming import weights_problems
-from tuning.records import read_table
+from tuning.record_tables import read_table
 
 
 @pytest.fixture

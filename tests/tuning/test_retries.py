@@ -19,7 +19,8 @@ from tuning.callback import StudyCallback
 from tuning.deadline import CutOff, Deadline, UntilDeadline
 from tuning.files import StudyFiles
 from tuning.judging import Goals
-from tuning.records import Records, read_table
+from tuning.record_tables import read_table
+from tuning.records import Records
 from tuning.resume_states import ResumeStates
 from tuning.retries import Retries, machine_is_gone
 from tuning.search_generator import StudySearchGenerator

@@ -16,7 +16,8 @@ from ray.tune.schedulers import TrialScheduler
 
 from tuning.files import StudyFiles
 from tuning.goals import Constraint, Objective
-from tuning.records import Records, read_table
+from tuning.record_tables import read_table
+from tuning.records import Records
 from tuning.scheduler import ParetoHalving
 
 GO_ON, STOP = TrialScheduler.CONTINUE, TrialScheduler.STOP

@@ -32,7 +32,7 @@ def weights_problems(storage_path: str, name: str, resume: bool) -> list[Problem
 
 def _members(files: StudyFiles) -> list[str]:
     """Names of the candidates that the search found feasible; none where the table cannot be read."""
-    from tuning.records import RecordsError, read_table
+    from tuning.record_tables import RecordsError, read_table
 
     try:
         reports = read_table(files.reports)
