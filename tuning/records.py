@@ -2,8 +2,8 @@
 
 A report is appended and synced when it arrives; the first one of a (trial, step) stays, so that whatever is replayed
 after a crash changes nothing. A trial's start and end are appended and synced as well, and its last row counts: a file
-written anew at each would be quadratic in the trials. ``read_table`` and :meth:`Records.finalize` leave one row a trial; the
-latter sorts both files, after which the same seed gives the same bytes of ``reports.csv``.
+written anew at each would be quadratic in the trials. ``read_table`` and :meth:`Records.finalize` leave one row a
+trial; the latter sorts both files, after which the same seed gives the same bytes of ``reports.csv``.
 """
 
 from __future__ import annotations
