@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from analysis.load import StudyError
-from benchmarks import evaluation, likelihood, memory, scale, siss, steps, study, throughput, tracking
+from benchmarks import evaluation, likelihood, memory, resuming, scale, siss, steps, study, throughput, tracking
 from benchmarks.public_siss import NoCloneError, checked
 from benchmarks.table import Result, show
 
@@ -29,6 +29,7 @@ BENCHMARKS: Mapping[str, Benchmark] = {
     "scale": lambda clone: scale.run(),
     "tracking": lambda clone: tracking.run(),
     "throughput": lambda clone: throughput.run(),
+    "resuming": lambda clone: resuming.run(),
 }
 
 

@@ -219,7 +219,7 @@ def test_a_simulated_study_is_a_whole_one(tmp_path, without_sync):
 
 def test_a_name_must_be_a_benchmark():
     assert set(BENCHMARKS) == {
-        "steps", "siss", "memory", "likelihood", "evaluation", "study", "scale", "tracking", "throughput"
+        "steps", "siss", "memory", "likelihood", "evaluation", "study", "scale", "tracking", "throughput", "resuming"
     }  # fmt: skip
     with pytest.raises(SystemExit):
         main(["--only", "speed"])
