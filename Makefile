@@ -3,7 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export RAY_USAGE_STATS_ENABLED := 0
-# One more than two cores: tests of whole studies wait for processes and timeouts half of their time.
+# One more than two cores: tests of whole studies wait for processes and timeouts half of their time. They come first
+# (tests/conftest.py), since the longest of them takes a worker several minutes; by itself xdist would begin with the files of most tests.
 TEST_WORKERS ?= 3
 
 .PHONY: tune test lint audit licences bench bench-search soak cluster-local assets pictures clean
@@ -12,7 +13,7 @@ tune: $(VENV)/.run   ## run the embedded study
 	$(BIN)/python tune_unlearning.py $(ARGS)
 
 test: $(VENV)/.dev   ## run all tests
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: $(VENV)/.dev   ## ruff and mypy
 	$(BIN)/ruff check .
