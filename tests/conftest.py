@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch is imported; processes that tests start inherit it
+# Ray would start its workers with a niceness of 15: beside tests that compute they would hardly run.
+os.environ.setdefault("RAY_worker_niceness", "0")
 # What this process and those that it starts keep by content; gone with it.
 _CACHE = tempfile.TemporaryDirectory(prefix="unlearning-tests-")
 os.environ["UNLEARNING_CACHE"] = _CACHE.name

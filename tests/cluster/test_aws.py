@@ -4,7 +4,6 @@ import json
 import re
 from pathlib import Path
 
-import aws_prepare
 import boto3
 import pytest
 import yaml
@@ -20,6 +19,8 @@ from ray.autoscaler.tags import (
     TAG_RAY_NODE_KIND,
     TAG_RAY_USER_NODE_TYPE,
 )
+
+from scripts import aws_prepare
 
 ROOT = Path(__file__).resolve().parents[2]
 #: As AWS would say; its simulation knows no images of this kind, and lets nobody add one.
