@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
@@ -101,6 +102,12 @@ def test_arrows_point_down(path: Path) -> None:
     package = relative(path).partition("/")[0]
     upwards = top_level(imports_of(path)) & ABOVE.get(package, set())
     assert not upwards, f"{relative(path)} must not import {', '.join(sorted(upwards))}"
+
+
+def test_no_two_test_modules_have_one_name() -> None:
+    """pytest imports them by it."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert not [name for name, count in names.items() if count > 1]
 
 
 def test_no_module_needs_itself() -> None:
