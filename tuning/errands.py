@@ -57,7 +57,9 @@ def drop_resume_states(depot: Depot, files: StudyFiles, view: Progress) -> None:
     """
     places = {tuple(name.split("/")[:2]) for name in depot.listing(files.ray)}
     states = [files.ray.joinpath(*place) for place in sorted(places) if CHECKPOINT.fullmatch(place[-1])]
-    if states:
+    takes_long = depot.url is not None and bool(states)  # where they lie on a disk there is nothing to wait for
+    if takes_long:
         view.stage("drop resume states", len(states))
     for _ in depot.in_parallel(depot.remove, states):
-        view.advance()
+        if takes_long:
+            view.advance()

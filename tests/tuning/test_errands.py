@@ -64,6 +64,7 @@ def test_resume_states_are_dropped_and_what_ray_says_of_failures_is_kept(s3: str
         depot.hand_over([files.ray])
         drop_resume_states(depot, files, screen)
         assert depot.listing(files.ray) == ["00001/error.txt", "experiment_state.json"]
-        assert (screen.stages, screen.advances) == ([("drop resume states", 6)], 6)
+        told = ([("drop resume states", 6)], 6) if depot.url else ([], 0)
+        assert (screen.stages, screen.advances) == told, "on a disk there is nothing to wait for"
         drop_resume_states(depot, files, screen)
-        assert len(screen.stages) == 1, "nothing is left to do"
+        assert len(screen.stages) == len(told[0]), "nothing is left to do"
