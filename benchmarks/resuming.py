@@ -46,8 +46,7 @@ def _resumed(study_file: Path, storage: Path, reports: int) -> float:
     launch = Launch(study_file, storage)
     study = launch.start()
     study.wait_for_reports(reports)
-    kill_driver(study)
-    study.wait_until_gone()
+    kill_driver(study)  # what it started goes by itself, beside the resume, as where a user types it at once
     before = num_starts(launch.files)
     began = time.monotonic()
     resumed = launch.start("--resume")
@@ -55,8 +54,9 @@ def _resumed(study_file: Path, storage: Path, reports: int) -> float:
         resumed.wait_for(lambda: num_starts(launch.files) > before, "a trial that runs")
         return time.monotonic() - began
     finally:
-        resumed.kill()
-        resumed.wait_until_gone()
+        for run in (resumed, study):
+            run.kill()
+            run.wait_until_gone()
 
 
 def num_starts(files: StudyFiles) -> int:
